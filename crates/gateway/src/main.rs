@@ -1,0 +1,2 @@
+//! The program `outrigger`.
+fn main() {}

@@ -1,0 +1,64 @@
+//! What comes back: a head, and a body that is polled chunk by chunk.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use http::{HeaderMap, StatusCode};
+
+use crate::TransportError;
+
+/// The head of an answer, and its body to come.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Response {
+    /// The status, whatever it is: 500 is an answer.
+    pub status: StatusCode,
+    /// The headers as they came.
+    pub headers: HeaderMap,
+    /// The body, unread.
+    pub body: ResponseBody,
+}
+
+impl Response {
+    /// An answer.
+    pub fn new(status: StatusCode, headers: HeaderMap, body: ResponseBody) -> Self {
+        Self { status, headers, body }
+    }
+}
+
+/// A body: a stream of chunks exactly as they arrived. One allocation a body, none a chunk.
+///
+/// It ends with `None` only after a proper end (the last chunk, the announced length, END_STREAM); anything else ends it
+/// with an error of kind [`Cut`](crate::ErrorKind::Cut).
+///
+/// # Drop
+/// Dropping it before its end gives the upstream connection up.
+pub struct ResponseBody {
+    inner: Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>,
+}
+
+impl ResponseBody {
+    /// A body that yields what `stream` yields.
+    pub fn new(stream: impl Stream<Item = Result<Bytes, TransportError>> + Send + 'static) -> Self {
+        Self { inner: Box::pin(stream) }
+    }
+}
+
+impl Stream for ResponseBody {
+    type Item = Result<Bytes, TransportError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.inner.as_mut().poll_next(cx)
+    }
+}
+
+impl fmt::Debug for ResponseBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody").finish_non_exhaustive()
+    }
+}
