@@ -1,0 +1,165 @@
+//! What a whole chat answer says: plain, or gathered from a stream's frames.
+//!
+//! Both are folded into the same [`AnswerFacts`], so that one rule judges both: [`AnswerFacts::failure`] finds the failures that
+//! come under a 200.
+
+use crate::{
+    class::{Class, Failure},
+    frame::{Chunk, FinishReason, FrameFacts},
+    usage::Usage,
+};
+
+/// What an answer says, or a stream up to now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AnswerFacts {
+    /// It holds content: text, a tool call, a refusal, audio or reasoning.
+    pub content: bool,
+    /// Why the first choice to stop did so. Without one the answer is not whole.
+    pub finish: Option<FinishReason>,
+    /// How many choices have stopped.
+    pub finished: u32,
+    /// The tokens it took, where the provider said so.
+    pub usage: Option<Usage>,
+    /// The error that came in place of an answer, or within it; the first.
+    pub error: Option<Failure>,
+    /// Something in it is not what the protocol says.
+    pub malformed: bool,
+    /// The body is empty, or the stream has brought no frame yet.
+    pub nothing: bool,
+}
+
+impl AnswerFacts {
+    /// A stream of which nothing has come yet.
+    #[must_use]
+    pub fn of_stream() -> Self {
+        Self { nothing: true, ..Self::default() }
+    }
+
+    /// Adds what a stream's next frame says. A later usage replaces an earlier one, since providers that send it with every
+    /// chunk send the sum so far.
+    pub fn absorb(&mut self, frame: &FrameFacts) {
+        self.content |= frame.content;
+        self.finish = self.finish.or(frame.finish);
+        self.finished = self.finished.saturating_add(frame.finished);
+        self.usage = frame.usage.or(self.usage);
+        if self.error.is_none() {
+            self.error.clone_from(&frame.error);
+        }
+        self.malformed |= frame.malformed;
+        self.nothing = false;
+    }
+
+    /// Whether it ended without having said anything.
+    ///
+    /// A limit of tokens, a filter or an unknown reason explains the silence, and so does a provider that counted tokens:
+    /// a stop sequence at once is an answer. Otherwise a success that holds nothing is a fault.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let explained = match self.finish {
+            None => false,
+            Some(FinishReason::Stop) => self.usage.is_some_and(|usage| usage.output > 0),
+            Some(_) => true,
+        };
+        !self.content && !explained
+    }
+
+    /// The failure that came as a success, if this is one: an error in the body, a body that is no answer, or an empty one.
+    #[must_use]
+    pub fn failure(&self) -> Option<Failure> {
+        if let Some(error) = &self.error {
+            return Some(error.clone());
+        }
+        if self.malformed {
+            return Some(Class::Malformed.into());
+        }
+        self.is_empty().then(|| Class::Empty.into())
+    }
+}
+
+/// Reads a whole plain chat answer in OpenAI's form: the body of a 200.
+///
+/// Takes any bytes. The time is linear in the body; what is kept is bounded by its number of choices.
+#[must_use]
+pub fn read_chat_answer(body: &[u8]) -> AnswerFacts {
+    let body = body.trim_ascii();
+    let mut facts = AnswerFacts::default();
+    if body.is_empty() {
+        facts.nothing = true;
+        return facts;
+    }
+    match Chunk::read(body) {
+        Some(answer) => facts.absorb(&answer.facts()),
+        None => facts.malformed = true,
+    }
+    facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::read_chat_frame;
+
+    fn class(body: &str) -> Option<Class> {
+        read_chat_answer(body.as_bytes()).failure().map(|failure| failure.class)
+    }
+
+    #[test]
+    fn a_whole_answer_is_no_failure() {
+        let body = r#"{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant",
+            "content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":1}}"#;
+        let facts = read_chat_answer(body.as_bytes());
+        assert_eq!(facts.failure(), None);
+        assert_eq!(facts.usage, Some(Usage::new(5, 1)));
+        assert_eq!((facts.finish, facts.finished), (Some(FinishReason::Stop), 1));
+    }
+
+    #[test]
+    fn a_success_that_holds_nothing_is_empty() {
+        for body in [
+            "",
+            "  \n\n ",
+            "{}",
+            r#"{"choices":[]}"#,
+            r#"{"choices":[{"message":{"content":null},"finish_reason":null}]}"#,
+            r#"{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}"#,
+        ] {
+            assert_eq!(class(body), Some(Class::Empty), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_silence_that_is_explained_is_an_answer() {
+        for body in [
+            r#"{"choices":[{"message":{"content":""},"finish_reason":"length"}]}"#,
+            r#"{"choices":[{"message":{"content":null},"finish_reason":"content_filter"}]}"#,
+            r#"{"choices":[{"message":{"content":""},"finish_reason":"stop"}],"usage":{"completion_tokens":1}}"#,
+        ] {
+            assert_eq!(class(body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_error_under_a_200_is_found() {
+        assert_eq!(class(r#"{"error":{"code":"insufficient_quota"}}"#), Some(Class::QuotaSpent));
+        assert_eq!(class("<html>"), Some(Class::Malformed));
+        assert_eq!(class("[]"), Some(Class::Malformed));
+    }
+
+    #[test]
+    fn a_stream_obeys_the_rules_of_a_plain_answer() {
+        let mut facts = AnswerFacts::of_stream();
+        assert!(facts.nothing);
+        facts.absorb(&read_chat_frame(br#"{"choices":[{"delta":{"role":"assistant"}}]}"#));
+        assert_eq!(facts.failure().map(|failure| failure.class), Some(Class::Empty));
+        facts.absorb(&read_chat_frame(
+            br#"{"choices":[{"delta":{"content":"a"}}],"usage":{"completion_tokens":1}}"#,
+        ));
+        facts.absorb(&read_chat_frame(br#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#));
+        facts
+            .absorb(&read_chat_frame(br#"{"choices":[],"usage":{"prompt_tokens":2,"completion_tokens":3}}"#));
+        assert_eq!(facts.failure(), None);
+        assert_eq!(facts.usage, Some(Usage::new(2, 3)));
+        assert_eq!(facts.finished, 1);
+    }
+}

@@ -1,0 +1,251 @@
+//! JSON values whose type cannot be relied on.
+//!
+//! One provider's `code` is a string, another's a number, a third's null; a count may be absent or a float. A field that is of
+//! an unexpected type must not spoil the fields beside it, so the fields here accept any value and keep what they can use.
+//! Nothing recurses: what is not kept is skipped by serde_json's own loop.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+
+/// Whether a value holds anything: a string, list or object that is not empty, a number or a bool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Filled(pub(crate) bool);
+
+/// A count of tokens: a whole number that is not negative, also when it is written as a float; else 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count(pub(crate) u64);
+
+/// A short word: a string or a whole number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Word(pub(crate) Option<Box<str>>);
+
+/// The longest word that is kept.
+const MAX_WORD: usize = 4_096;
+
+impl<'de> Deserialize<'de> for Filled {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FilledVisitor).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CountVisitor).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WordVisitor).map(Self)
+    }
+}
+
+fn skip_seq<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<bool, A::Error> {
+    let mut any = false;
+    while seq.next_element::<IgnoredAny>()?.is_some() {
+        any = true;
+    }
+    Ok(any)
+}
+
+fn skip_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<bool, A::Error> {
+    let mut any = false;
+    while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+        any = true;
+    }
+    Ok(any)
+}
+
+struct FilledVisitor;
+
+impl<'de> Visitor<'de> for FilledVisitor {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<bool, E> {
+        Ok(!text.is_empty())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<bool, E> {
+        Ok(true)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<bool, E> {
+        Ok(true)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<bool, E> {
+        Ok(true)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<bool, E> {
+        Ok(true)
+    }
+
+    fn visit_unit<E>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<bool, A::Error> {
+        skip_seq(seq)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<bool, A::Error> {
+        skip_map(map)
+    }
+}
+
+struct CountVisitor;
+
+impl<'de> Visitor<'de> for CountVisitor {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_u64<E>(self, count: u64) -> Result<u64, E> {
+        Ok(count)
+    }
+
+    fn visit_i64<E>(self, count: i64) -> Result<u64, E> {
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float's cast saturates and makes NaN 0, which is what a nonsense count shall be"
+    )]
+    fn visit_f64<E>(self, count: f64) -> Result<u64, E> {
+        Ok(count as u64)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<u64, E> {
+        Ok(0)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<u64, E> {
+        Ok(0)
+    }
+
+    fn visit_unit<E>(self) -> Result<u64, E> {
+        Ok(0)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<u64, A::Error> {
+        skip_seq(seq).map(|_| 0)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<u64, A::Error> {
+        skip_map(map).map(|_| 0)
+    }
+}
+
+struct WordVisitor;
+
+impl<'de> Visitor<'de> for WordVisitor {
+    type Value = Option<Box<str>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        let end = text.floor_char_boundary(MAX_WORD);
+        Ok(text.get(..end).filter(|text| !text.is_empty()).map(Into::into))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Some(number.to_string().into()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Some(number.to_string().into()))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        skip_seq(seq).map(|_| None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        skip_map(map).map(|_| None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_filled_when_it_holds_something() {
+        for (json, filled) in [
+            ("\"\"", false),
+            ("null", false),
+            ("[]", false),
+            ("{}", false),
+            ("\"x\"", true),
+            ("\"\\n\"", true),
+            ("[null]", true),
+            ("{\"a\":[[[]]]}", true),
+            ("0", true),
+            ("-1.5", true),
+            ("false", true),
+        ] {
+            assert_eq!(serde_json::from_str::<Filled>(json).unwrap(), Filled(filled), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_count_that_is_no_count_is_zero() {
+        for (json, count) in [
+            ("7", 7),
+            ("7.0", 7),
+            ("-7", 0),
+            ("-7.5", 0),
+            ("1e300", u64::MAX),
+            ("null", 0),
+            ("\"7\"", 0),
+            ("[7]", 0),
+            ("{\"a\":7}", 0),
+            ("true", 0),
+        ] {
+            assert_eq!(serde_json::from_str::<Count>(json).unwrap(), Count(count), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_word_is_a_string_or_a_whole_number() {
+        for (json, word) in [
+            ("\"a\"", Some("a")),
+            ("429", Some("429")),
+            ("-1", Some("-1")),
+            ("null", None),
+            ("[1]", None),
+            ("\"\"", None),
+        ] {
+            assert_eq!(serde_json::from_str::<Word>(json).unwrap().0.as_deref(), word, "{json}");
+        }
+        let long = format!("\"{}\"", "é".repeat(MAX_WORD));
+        assert_eq!(serde_json::from_str::<Word>(&long).unwrap().0.unwrap().len(), MAX_WORD);
+    }
+}

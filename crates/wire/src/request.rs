@@ -1,0 +1,331 @@
+//! What a caller's chat request says, and where in its bytes.
+//!
+//! A request's body goes to the provider as it came, save the model's name. So it is not parsed into a tree and written anew: it
+//! is skimmed once, keeping the few facts that decide something and the byte range of the name, behind and before which the
+//! rest is passed on as slices. Every value that is not needed is skipped without recursion.
+//!
+//! Errors say what and where, and never repeat a value: a body is its caller's secret.
+
+use std::{fmt, ops::Range};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::loose::Filled;
+
+/// What a chat request says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestFacts {
+    /// The model's name.
+    pub model: String,
+    /// Where the name stands in the body: the whole JSON string with its quotes.
+    pub model_range: Range<usize>,
+    /// Whether a stream is asked for.
+    pub stream: bool,
+    /// Whether the stream shall end with a usage block (`stream_options.include_usage`).
+    pub include_usage: bool,
+    /// Where the value of `stream_options` stands in the body, when it has one that is not null.
+    pub stream_options_range: Option<Range<usize>>,
+    /// Behind the body's opening brace: here `"name":value,` can be inserted, since the object is not empty.
+    pub insert_at: usize,
+    /// The most tokens the answer may take (`max_completion_tokens`, or else `max_tokens`).
+    pub max_tokens: Option<u64>,
+    /// The caller's key for the provider's prompt cache.
+    pub prompt_cache_key: Option<String>,
+    /// How many choices are asked for (`n`), 1 when not said.
+    pub choices: u64,
+    /// Whether the model may call tools (or functions, in the older form).
+    pub tools: bool,
+    /// Whether log probabilities are asked for.
+    pub logprobs: bool,
+    /// Whether the request leans on an earlier answer that the provider remembers.
+    pub previous_response_id: bool,
+}
+
+/// A body that is not a chat request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BadRequest {
+    /// What is wrong.
+    pub fault: RequestFault,
+    /// Where: a byte of the body, from 0.
+    pub offset: usize,
+    /// Its line, from 1.
+    pub line: usize,
+    /// Its column in bytes, from 1.
+    pub column: usize,
+}
+
+/// What is wrong with a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestFault {
+    /// It is not UTF-8.
+    NotUtf8,
+    /// It is not JSON.
+    NotJson,
+    /// It ends within a value.
+    CutOff,
+    /// It is JSON, but not an object.
+    NotAnObject,
+    /// A field that decides something is there twice; two readers could take different ones.
+    Twice,
+    /// There is no model's name.
+    NoModel,
+    /// A field is of the wrong type.
+    #[non_exhaustive]
+    WrongType {
+        /// The field.
+        field: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+}
+
+impl RequestFault {
+    /// The field at fault, where it is one.
+    #[must_use]
+    pub const fn field(self) -> Option<&'static str> {
+        match self {
+            Self::NoModel => Some("model"),
+            Self::WrongType { field, .. } => Some(field),
+            Self::NotUtf8 | Self::NotJson | Self::CutOff | Self::NotAnObject | Self::Twice => None,
+        }
+    }
+}
+
+impl fmt::Display for RequestFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotUtf8 => f.write_str("the body is not utf-8"),
+            Self::NotJson => f.write_str("the body is not json"),
+            Self::CutOff => f.write_str("the body ends before its json does"),
+            Self::NotAnObject => f.write_str("the body must be a json object"),
+            Self::Twice => f.write_str("a field of the body is there twice"),
+            Self::NoModel => f.write_str("the body names no `model`"),
+            Self::WrongType { field, expected } => write!(f, "`{field}` must be {expected}"),
+        }
+    }
+}
+
+impl fmt::Display for BadRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (line {}, column {})", self.fault, self.line, self.column)
+    }
+}
+
+impl std::error::Error for BadRequest {}
+
+impl BadRequest {
+    fn at_offset(fault: RequestFault, body: &[u8], offset: usize) -> Self {
+        let before = body.get(..offset).unwrap_or(body);
+        let line = memchr::memchr_iter(b'\n', before).count() + 1;
+        let column = before.len() - memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1) + 1;
+        Self { fault, offset: before.len(), line, column }
+    }
+
+    fn of_json(error: &serde_json::Error, body: &[u8]) -> Self {
+        let fault = match error.classify() {
+            serde_json::error::Category::Eof => RequestFault::CutOff,
+            // The fields take any value, so the one thing serde finds wrong with an object's data is a name that is there twice.
+            serde_json::error::Category::Data => RequestFault::Twice,
+            serde_json::error::Category::Syntax | serde_json::error::Category::Io => RequestFault::NotJson,
+        };
+        let line_start = match error.line() {
+            0 | 1 => 0,
+            line => memchr::memchr_iter(b'\n', body).nth(line - 2).map_or(0, |newline| newline + 1),
+        };
+        Self::at_offset(fault, body, line_start + error.column().saturating_sub(1))
+    }
+}
+
+#[derive(Deserialize)]
+struct Skim<'a> {
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stream: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stream_options: Option<&'a RawValue>,
+    #[serde(borrow)]
+    max_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    max_completion_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    prompt_cache_key: Option<&'a RawValue>,
+    #[serde(borrow)]
+    n: Option<&'a RawValue>,
+    #[serde(default)]
+    tools: Filled,
+    #[serde(default)]
+    functions: Filled,
+    #[serde(borrow)]
+    logprobs: Option<&'a RawValue>,
+    #[serde(default)]
+    previous_response_id: Filled,
+}
+
+#[derive(Deserialize)]
+struct StreamOptions {
+    include_usage: Option<bool>,
+}
+
+/// Where the fields of one body stand in it.
+struct Reader<'a> {
+    body: &'a [u8],
+}
+
+impl Reader<'_> {
+    /// The byte range of a value that was borrowed from the body.
+    fn range(&self, value: &RawValue) -> Range<usize> {
+        let start = value.get().as_ptr().addr().saturating_sub(self.body.as_ptr().addr());
+        start..start + value.get().len()
+    }
+
+    fn read<'v, T: Deserialize<'v>>(
+        &self,
+        value: Option<&'v RawValue>,
+        field: &'static str,
+        expected: &'static str,
+    ) -> Result<Option<T>, BadRequest> {
+        let Some(value) = value else { return Ok(None) };
+        serde_json::from_str(value.get()).map(Some).map_err(|_| {
+            BadRequest::at_offset(
+                RequestFault::WrongType { field, expected },
+                self.body,
+                self.range(value).start,
+            )
+        })
+    }
+}
+
+/// Skims a chat request in OpenAI's form.
+///
+/// # Errors
+/// [`BadRequest`] when the body is not a JSON object with a `model`, holds a field twice that decides something, or one of the
+/// wrong type; it says what and where. Fields that decide nothing here are left to the provider's judgement.
+pub fn skim_request(body: &[u8]) -> Result<RequestFacts, BadRequest> {
+    let text = std::str::from_utf8(body)
+        .map_err(|error| BadRequest::at_offset(RequestFault::NotUtf8, body, error.valid_up_to()))?;
+    let brace = body.len() - body.trim_ascii_start().len();
+    match body.get(brace) {
+        Some(b'{') => {}
+        None => return Err(BadRequest::at_offset(RequestFault::CutOff, body, brace)),
+        Some(_) => {
+            let fault = match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+                Ok(_) => RequestFault::NotAnObject,
+                Err(error) => return Err(BadRequest::of_json(&error, body)),
+            };
+            return Err(BadRequest::at_offset(fault, body, brace));
+        }
+    }
+    let skim: Skim<'_> = serde_json::from_str(text).map_err(|error| BadRequest::of_json(&error, body))?;
+    let reader = Reader { body };
+    let Some(model) = skim.model else {
+        return Err(BadRequest::at_offset(RequestFault::NoModel, body, brace));
+    };
+    let options: Option<StreamOptions> = reader.read(
+        skim.stream_options.filter(|options| options.get().starts_with('{')),
+        "stream_options",
+        "an object with a bool `include_usage`",
+    )?;
+    let max_tokens =
+        match reader.read(skim.max_completion_tokens, "max_completion_tokens", "a whole number")? {
+            Some(most) => Some(most),
+            None => reader.read(skim.max_tokens, "max_tokens", "a whole number")?,
+        };
+    Ok(RequestFacts {
+        model: reader.read(Some(model), "model", "a string")?.unwrap_or_default(),
+        model_range: reader.range(model),
+        stream: reader.read(skim.stream, "stream", "a bool")?.unwrap_or(false),
+        include_usage: options.and_then(|options| options.include_usage).unwrap_or(false),
+        stream_options_range: skim.stream_options.map(|options| reader.range(options)),
+        insert_at: brace + 1,
+        max_tokens,
+        prompt_cache_key: reader.read(skim.prompt_cache_key, "prompt_cache_key", "a string")?,
+        choices: reader.read(skim.n, "n", "a whole number")?.unwrap_or(1),
+        tools: skim.tools.0 || skim.functions.0,
+        logprobs: reader.read(skim.logprobs, "logprobs", "a bool")?.unwrap_or(false),
+        previous_response_id: skim.previous_response_id.0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_models_name_is_found_with_its_place() {
+        let body =
+            "\n {\"messages\":[{\"model\":\"no\"}], \"mod\\u0065l\" : \"gpt\\u002d4\" ,\"stream\":true}";
+        let facts = skim_request(body.as_bytes()).unwrap();
+        assert_eq!(facts.model, "gpt-4");
+        assert_eq!(&body[facts.model_range.clone()], "\"gpt\\u002d4\"");
+        assert_eq!(&body[..facts.insert_at], "\n {");
+        assert!(facts.stream);
+    }
+
+    #[test]
+    fn what_decides_something_is_read() {
+        let body = r#"{"model":"m","n":2,"max_tokens":5,"max_completion_tokens":7,"prompt_cache_key":"k",
+            "tools":[{}],"logprobs":true,"previous_response_id":"r","stream_options":{"include_usage":true,"x":1}}"#;
+        let facts = skim_request(body.as_bytes()).unwrap();
+        assert_eq!(
+            (facts.choices, facts.max_tokens, facts.prompt_cache_key.as_deref()),
+            (2, Some(7), Some("k"))
+        );
+        assert!(facts.tools && facts.logprobs && facts.previous_response_id && facts.include_usage);
+        assert!(body[facts.stream_options_range.unwrap()].starts_with("{\"include_usage\""));
+    }
+
+    #[test]
+    fn null_is_as_good_as_absent() {
+        let body = r#"{"model":"m","n":null,"stream":null,"stream_options":null,"max_tokens":null,"tools":[],"logprobs":null}"#;
+        let facts = skim_request(body.as_bytes()).unwrap();
+        assert_eq!(
+            (facts.choices, facts.stream, facts.stream_options_range, facts.max_tokens),
+            (1, false, None, None)
+        );
+        assert!(!facts.tools && !facts.logprobs);
+    }
+
+    #[track_caller]
+    fn check(body: &[u8], fault: RequestFault, line: usize, column: usize) {
+        let error = skim_request(body).unwrap_err();
+        assert_eq!((error.fault, error.line, error.column), (fault, line, column), "{error}");
+        assert!(error.offset <= body.len());
+    }
+
+    #[test]
+    fn a_fault_says_what_and_where() {
+        check(b"", RequestFault::CutOff, 1, 1);
+        check(b"\xff", RequestFault::NotUtf8, 1, 1);
+        check(b"[1]", RequestFault::NotAnObject, 1, 1);
+        check(b"nope", RequestFault::NotJson, 1, 2);
+        check(b"{\n\"model\": \"m\",\n x}", RequestFault::NotJson, 3, 2);
+        check(b"{\"model\":\"m\"", RequestFault::CutOff, 1, 12);
+        check(b"{\"messages\":[]}", RequestFault::NoModel, 1, 1);
+        check(b"{\"model\":null}", RequestFault::NoModel, 1, 1);
+        let wrong = |field, expected| RequestFault::WrongType { field, expected };
+        check(b"{\"model\":\n 7}", wrong("model", "a string"), 2, 2);
+        check(b"{\"model\":\"m\",\"stream\":\"yes\"}", wrong("stream", "a bool"), 1, 23);
+        check(b"{\"model\":\"m\",\"n\":-1}", wrong("n", "a whole number"), 1, 18);
+        assert_eq!(
+            skim_request(b"{\"model\":\"a\",\"model\":\"b\"}").unwrap_err().fault,
+            RequestFault::Twice
+        );
+    }
+
+    #[test]
+    fn an_error_repeats_nothing_of_the_body() {
+        let error = skim_request(b"{\"model\":\"m\",\"stream\":\"my secret\"}").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("secret"));
+    }
+
+    #[test]
+    fn depth_does_not_recurse() {
+        let body = format!("{{\"model\":\"m\",\"tools\":{}{}}}", "[".repeat(1 << 20), "]".repeat(1 << 20));
+        assert!(skim_request(body.as_bytes()).unwrap().tools);
+    }
+}
