@@ -13,7 +13,7 @@ pub struct TransportError {
 
 impl TransportError {
     /// An error of `kind`. What the kind implies of [`sent`](Self::sent) and [`answered`](Self::answered) is filled in:
-    /// what fails before a connection is made sent nothing; a cut body was answered.
+    /// what fails before a connection is made sent nothing; a cut body was answered, and so was what was answered by noise.
     pub fn new(kind: ErrorKind) -> Self {
         let sent = match kind {
             ErrorKind::Refused
@@ -26,7 +26,7 @@ impl TransportError {
             | ErrorKind::Cut
             | ErrorKind::Protocol => Sent::Maybe,
         };
-        let answered = matches!(kind, ErrorKind::Cut | ErrorKind::Timeout(Phase::Body));
+        let answered = matches!(kind, ErrorKind::Cut | ErrorKind::Protocol | ErrorKind::Timeout(Phase::Body));
         Self { kind, sent, answered, source: None }
     }
 

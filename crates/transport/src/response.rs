@@ -4,6 +4,7 @@ use std::{
     fmt,
     pin::Pin,
     task::{Context, Poll},
+    vec,
 };
 
 use bytes::Bytes;
@@ -46,6 +47,22 @@ impl ResponseBody {
     /// A body that yields what `stream` yields.
     pub fn new(stream: impl Stream<Item = Result<Bytes, TransportError>> + Send + 'static) -> Self {
         Self { inner: Box::pin(stream) }
+    }
+
+    /// A body that is there already: these chunks, then a proper end.
+    pub fn from_chunks(chunks: impl IntoIterator<Item = Bytes>) -> Self {
+        Self::new(Chunks(chunks.into_iter().collect::<Vec<_>>().into_iter()))
+    }
+}
+
+/// Chunks that wait for nobody.
+struct Chunks(vec::IntoIter<Bytes>);
+
+impl Stream for Chunks {
+    type Item = Result<Bytes, TransportError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.0.next().map(Ok))
     }
 }
 
