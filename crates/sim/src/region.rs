@@ -1,0 +1,109 @@
+//! One region, described: how fast it is, what it serves, what it allows.
+
+use std::time::Duration;
+
+use crate::{latency::Latency, quota::Quota, request::Refusal};
+
+/// A region as it is when nothing is wrong with it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Region {
+    /// Its name, a label of a host name: letters, digits, hyphens.
+    pub name: String,
+    /// Time to the first byte of an answer. Default 35 ms.
+    pub latency: Latency,
+    /// Time a token after the first. Default 1 ms.
+    pub pace: Duration,
+    /// Tokens in an answer whose request sets no lower limit. Default 20.
+    pub tokens: u32,
+    /// Models that it serves; empty for any, the default.
+    pub models: Vec<String>,
+    /// The key that it accepts; absent, the default: any, and none.
+    pub key: Option<String>,
+    /// How many requests it admits; absent, the default: any number.
+    pub quota: Option<Quota>,
+    /// Requests that it serves at full speed at one time: with twice as many all take twice as long. Absent, the default:
+    /// load slows nothing.
+    pub slots: Option<u32>,
+}
+
+impl Region {
+    /// A region of this name with the defaults.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            latency: Latency::Fixed(Duration::from_millis(35)),
+            pace: Duration::from_millis(1),
+            tokens: 20,
+            models: Vec::new(),
+            key: None,
+            quota: None,
+            slots: None,
+        }
+    }
+
+    /// Time to the first byte: a [`Latency`], or a [`Duration`] for always the same.
+    #[must_use]
+    pub fn latency(mut self, latency: impl Into<Latency>) -> Self {
+        self.latency = latency.into();
+        self
+    }
+
+    /// Time a token after the first.
+    #[must_use]
+    pub fn pace(mut self, pace: Duration) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// Tokens in an answer.
+    #[must_use]
+    pub fn tokens(mut self, tokens: u32) -> Self {
+        self.tokens = tokens;
+        self
+    }
+
+    /// The models served; any other name is a 404.
+    #[must_use]
+    pub fn models<M: Into<String>>(mut self, models: impl IntoIterator<Item = M>) -> Self {
+        self.models = models.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The one key accepted; any other is a 401.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// How many requests are admitted; more are a 429.
+    #[must_use]
+    pub fn quota(mut self, quota: Quota) -> Self {
+        self.quota = Some(quota);
+        self
+    }
+
+    /// Requests served at full speed at one time.
+    #[must_use]
+    pub fn slots(mut self, slots: u32) -> Self {
+        self.slots = Some(slots);
+        self
+    }
+
+    /// Refuses a model that is not served.
+    pub(crate) fn check_model(&self, model: &str) -> Result<(), Refusal> {
+        if self.models.is_empty() || self.models.iter().any(|served| served == model) {
+            return Ok(());
+        }
+        let message = format!("The model `{model}` does not exist or you do not have access to it.");
+        Err(Refusal::new(404, "invalid_request_error", Some("model_not_found"), message))
+    }
+
+    /// Whether the name can stand in a host name.
+    pub(crate) fn has_valid_name(&self) -> bool {
+        let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let edge = self.name.starts_with('-') || self.name.ends_with('-');
+        (1..=63).contains(&self.name.len()) && !edge && self.name.chars().all(inner)
+    }
+}
