@@ -1,0 +1,98 @@
+//! Real client libraries against the real gateway.
+//!
+//! What a mock of ours takes for a good answer says little about what a vendor's SDK makes of it. So the gateway is built,
+//! a Python environment is made below the target folder with the libraries that `requirements.txt` pins, and each script
+//! of that folder is run with the program's path as its one argument. A script fails by its exit status.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, verdict};
+use crate::shell::Step;
+use crate::tidy::source::{relative, text_files};
+use crate::workspace::Workspace;
+
+/// Where the scripts and their requirements are.
+const FOLDER: &str = "crates/gateway/tests/clients";
+/// What to do where Python cannot be started.
+const HELP: &str = "the clients' tests need Python 3.9 or later with its venv module as `python3`";
+
+/// Builds the gateway and runs every script.
+pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
+    Step::cargo(&workspace.root, &["build", "-p", "outrigger-gateway", "--bin", "outrigger"]).run()?;
+    run_against(workspace, &built_program(workspace))
+}
+
+/// Where cargo leaves the program.
+pub(crate) fn built_program(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("debug").join(format!("outrigger{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// Runs every script against a program that is already built.
+pub(crate) fn run_against(workspace: &Workspace, program: &Path) -> Result<(), Failure> {
+    let folder = workspace.root.join(FOLDER);
+    let scripts = scripts(&folder)?;
+    if scripts.is_empty() {
+        return verdict("clients", &[], vec![format!("{FOLDER}: no script to run")]);
+    }
+    let python = environment(workspace, &folder.join("requirements.txt"))?;
+    for script in &scripts {
+        let step = Step::program(&workspace.root, python.as_os_str(), HELP);
+        step.arguments(&[script.as_os_str(), program.as_os_str()]).run()?;
+    }
+    let looked_at: Vec<String> = scripts.iter().map(|script| relative(&workspace.root, script)).collect();
+    verdict("clients", &[format!("passed: {}", looked_at.join(", "))], Vec::new())
+}
+
+/// The scripts of a folder, sorted.
+fn scripts(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = if folder.is_dir() { text_files(folder)? } else { Vec::new() };
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "py"));
+    Ok(files)
+}
+
+/// The Python of an environment that holds the requirements; made anew when they have changed.
+fn environment(workspace: &Workspace, requirements: &Path) -> Result<PathBuf, Failure> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Failure::File { path, source }
+    };
+    let wanted = fs::read(requirements).map_err(failed(requirements))?;
+    let home = workspace.target.join("clients").join("venv");
+    let python = home.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    // Written last, so that an environment which was cut off half way is not taken for a whole one.
+    let stamp = home.join("requirements.installed");
+    if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
+    }
+    let make = Step::program(&workspace.root, OsStr::new("python3"), HELP);
+    make.arguments(&["-m", "venv", "--clear"]).arguments(&[home.as_os_str()]).run()?;
+    let install = Step::program(&workspace.root, python.as_os_str(), HELP);
+    let install =
+        install.arguments(&["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
+    install.arguments(&[requirements.as_os_str()]).run()?;
+    fs::write(&stamp, &wanted).map_err(failed(&stamp))?;
+    Ok(python)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{built_program, run_against, scripts};
+    use crate::workspace::made_up::workspace;
+
+    #[test]
+    fn a_folder_without_scripts_is_a_fault() {
+        let made_up = workspace(&[], &[]);
+        let failure = run_against(&made_up, &built_program(&made_up)).unwrap_err();
+        assert!(failure.to_string().contains("no script to run"), "{failure}");
+    }
+
+    #[test]
+    fn only_python_files_are_scripts() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        assert!(scripts(&source).unwrap().is_empty());
+    }
+}
