@@ -1,0 +1,443 @@
+//! One request's life as a machine: which tier is asked next, who is left out, when to wait, when to give up.
+//!
+//! # Why a machine?
+//! Failover logic is where clients go wrong, and it goes wrong in histories that nobody reproduces: a late answer beside a
+//! failed one, a limit that ends within the deadline, the last deployment of the last tier. Written as a loop around
+//! awaits, those histories need sockets and luck. Written as a value that is told what happened and says what to do, each
+//! of them is a list of inputs.
+//!
+//! # How it is driven
+//! Ask [`Call::next`] for a [`Step`], do it, report what came of it, ask again. A step stays the same until something is
+//! reported or time passes. The machine names deployments by a number of the driver's, picks none itself, and holds no
+//! balance: it says what a start costs ([`Price`]) and is told when that was refused.
+//!
+//! # The order of rescue
+//! Another deployment of the same tier at once; the same deployment again only when it is the tier's last and waiting is
+//! cheap; then the next tier. An attempt that has been silent for its patience is not thrown away: the next one starts
+//! beside it, and whichever speaks first wins. With nowhere else to go, the call waits on until its deadline.
+
+use std::time::{Duration, Instant};
+
+use crate::budget::{RETRY_COST_BILLED, RETRY_COST_UNPROCESSED};
+
+/// The driver's name for a deployment.
+pub type Key = u32;
+
+/// The bounds of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CallPlan {
+    /// How many tiers there are; tier 0 is asked first.
+    pub tiers: u8,
+    /// Most attempts in all, the first included; 0 acts as 1.
+    pub max_attempts: u8,
+    /// The instant by which the call is over, answered or not.
+    pub deadline: Instant,
+    /// The longest pause before the same deployment is asked again. Default 2 s: about what a failover to a worse tier
+    /// costs in quality, and well below what a caller notices in an answer of some seconds.
+    pub cheap_wait: Duration,
+    /// Whether the shared retry budget may be drawn on; without it there is the first attempt and its free failover.
+    pub budget: bool,
+}
+
+impl CallPlan {
+    /// A plan with the default [`cheap_wait`](Self::cheap_wait), drawing on the budget.
+    pub fn new(tiers: u8, max_attempts: u8, deadline: Instant) -> Self {
+        Self { tiers, max_attempts, deadline, cheap_wait: Duration::from_secs(2), budget: true }
+    }
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a driver must do each of them")]
+pub enum Step {
+    /// Choose a deployment of this tier, none of [`Call::excluded`]; report it with [`Call::on_pick`].
+    Pick {
+        /// The tier, from 0.
+        tier: u8,
+    },
+    /// Start an attempt there, once its price is paid; report with [`Call::on_start`] or [`Call::on_unpaid`].
+    Start {
+        /// The deployment.
+        deployment: Key,
+        /// What it costs.
+        price: Price,
+    },
+    /// Nothing until this instant, or until an attempt ends or speaks.
+    Wait(Instant),
+    /// The call is over.
+    Finish(Finish),
+}
+
+/// What a start costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "it is paid by the request or by the budget")]
+pub enum Price {
+    /// Paid by the request itself: its first attempt, and its first failover to a sound deployment.
+    Free,
+    /// So many tokens of the model's retry budget.
+    Budget(u32),
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "complete by nature: the caller's answer depends on each")]
+pub enum Finish {
+    /// An attempt gave the answer, or its first content: this one. All others are to be abandoned.
+    Answered {
+        /// The attempt's ordinal, from 0.
+        attempt: u8,
+    },
+    /// The last failure is the caller's own; trying elsewhere would repeat it.
+    Rejected,
+    /// What could be tried has failed.
+    Exhausted,
+    /// Every deployment is rate-limited, before or after being asked.
+    Limited {
+        /// When the soonest limit ends, where one is known.
+        retry_at: Option<Instant>,
+    },
+    /// No deployment could be asked at all.
+    Unavailable {
+        /// When the soonest may admit again, where that is known.
+        retry_at: Option<Instant>,
+    },
+    /// The deadline passed.
+    Deadline,
+}
+
+/// What came of a [`Step::Pick`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is one or there is none")]
+pub enum Picked {
+    /// A deployment was chosen.
+    Found {
+        /// Which.
+        deployment: Key,
+        /// Whether its circuits are closed and it is not cooling down: only such a failover is free.
+        sound: bool,
+    },
+    /// No candidate is left in the tier.
+    Nothing {
+        /// When the soonest may admit, where that is known.
+        retry_at: Option<Instant>,
+        /// Whether rate limits are the reason.
+        limited: bool,
+    },
+}
+
+/// A failed attempt, as far as the call's way on depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failed {
+    /// Whether another deployment may do better. `false` for a fault of the caller's.
+    pub elsewhere: bool,
+    /// The pause after which the same deployment may be asked again; `None` for never (it was silent, it lacks the
+    /// model, its key is dead).
+    pub again: Option<Duration>,
+    /// Whether the provider may have billed it.
+    pub billed: bool,
+    /// Whether it was a rate limit.
+    pub limited: bool,
+    /// When the limit ends, where the provider said so.
+    pub limited_until: Option<Instant>,
+}
+
+impl Failed {
+    /// A failure that another deployment may not share, possibly billed, after which this one is not asked again.
+    pub fn elsewhere() -> Self {
+        Self { elsewhere: true, again: None, billed: true, limited: false, limited_until: None }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    attempt: u8,
+    deployment: Key,
+    /// When its silence justifies another beside it; `None` once it has one, or there is nowhere to go.
+    patience: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// A deployment of `tier` is wanted.
+    Seek,
+    /// One is chosen, and is to be paid for and started.
+    Chosen { deployment: Key, sound: bool },
+    /// The same deployment is asked again at `until`.
+    Pause { deployment: Key, until: Instant },
+    /// Attempts are running.
+    Await,
+    /// Over.
+    Done(Finish),
+}
+
+/// One request, from its first pick to its answer or its end.
+///
+/// Inputs are the `on_*` methods; the one decision is [`next`](Self::next). Inputs that come after the end, or name an
+/// attempt that is not running, change nothing.
+///
+/// Invariant: it ends by its deadline, starts at most [`CallPlan::max_attempts`] attempts, and starts none after its end.
+#[derive(Clone, Debug)]
+pub struct Call {
+    plan: CallPlan,
+    phase: Phase,
+    tier: u8,
+    attempts: u8,
+    running: Vec<Running>,
+    excluded: Vec<Key>,
+    /// The last failure that was reported, and where.
+    last: Option<(Key, Failed)>,
+    /// Whether the free failover is spent.
+    failed_over: bool,
+    /// Deployments asked a second time; each at most once.
+    repeated: Option<Key>,
+    soonest: Option<Instant>,
+    /// Whether every refusal and failure so far was a rate limit.
+    only_limits: bool,
+    /// Whether any deployment of the present tier was asked: then an empty tier only means that all of it was.
+    tier_was_asked: bool,
+}
+
+impl Call {
+    /// A call about to begin.
+    pub fn new(plan: CallPlan) -> Self {
+        let phase =
+            if plan.tiers == 0 { Phase::Done(Finish::Unavailable { retry_at: None }) } else { Phase::Seek };
+        let plan = CallPlan { max_attempts: plan.max_attempts.max(1), ..plan };
+        Self {
+            plan,
+            phase,
+            tier: 0,
+            attempts: 0,
+            running: Vec::new(),
+            excluded: Vec::new(),
+            last: None,
+            failed_over: false,
+            repeated: None,
+            soonest: None,
+            only_limits: true,
+            tier_was_asked: false,
+        }
+    }
+
+    /// What to do now.
+    pub fn next(&mut self, now: Instant) -> Step {
+        if let Phase::Done(finish) = self.phase {
+            return Step::Finish(finish);
+        }
+        if now >= self.plan.deadline {
+            return self.end(Finish::Deadline);
+        }
+        match self.phase {
+            Phase::Seek => Step::Pick { tier: self.tier },
+            Phase::Chosen { deployment, sound } => self.start(deployment, sound),
+            Phase::Pause { deployment, until } if now >= until => {
+                self.phase = Phase::Chosen { deployment, sound: false };
+                self.start(deployment, false)
+            }
+            Phase::Pause { until, .. } => Step::Wait(until.min(self.plan.deadline)),
+            Phase::Await => self.watch(now),
+            Phase::Done(finish) => Step::Finish(finish),
+        }
+    }
+
+    /// Deployments that the next pick must leave out: those already asked.
+    pub fn excluded(&self) -> &[Key] {
+        &self.excluded
+    }
+
+    /// Attempts started so far.
+    pub fn attempts(&self) -> u8 {
+        self.attempts
+    }
+
+    /// The instant by which the call is over.
+    pub fn deadline(&self) -> Instant {
+        self.plan.deadline
+    }
+
+    /// A pick was made, or could not be.
+    pub fn on_pick(&mut self, picked: Picked, now: Instant) {
+        if !matches!(self.phase, Phase::Seek) {
+            return;
+        }
+        match picked {
+            Picked::Found { deployment, sound } => self.phase = Phase::Chosen { deployment, sound },
+            Picked::Nothing { retry_at, limited } => {
+                self.soonest = earliest(self.soonest, retry_at);
+                self.only_limits &= limited || self.tier_was_asked;
+                self.phase = self.after_an_empty_tier(now);
+            }
+        }
+    }
+
+    /// The chosen attempt has started, and is given until `patience` to speak before another may start beside it.
+    /// Returns its ordinal.
+    pub fn on_start(&mut self, patience: Instant) -> u8 {
+        let attempt = self.attempts;
+        if let Phase::Chosen { deployment, .. } = self.phase {
+            if self.attempts > 0 {
+                self.failed_over = true;
+            }
+            if self.excluded.contains(&deployment) {
+                self.repeated = Some(deployment);
+            } else {
+                self.excluded.push(deployment);
+            }
+            for earlier in &mut self.running {
+                earlier.patience = None;
+            }
+            self.attempts = self.attempts.saturating_add(1);
+            self.tier_was_asked = true;
+            self.running.push(Running { attempt, deployment, patience: Some(patience) });
+            self.phase = Phase::Await;
+        }
+        attempt
+    }
+
+    /// The chosen deployment refused to take the attempt (its circuit closed the door between pick and start, or its
+    /// last slot went). It is left out, and the tier is asked again.
+    pub fn on_refused(&mut self, retry_at: Option<Instant>) {
+        if let Phase::Chosen { deployment, .. } = self.phase {
+            self.soonest = earliest(self.soonest, retry_at);
+            self.only_limits = false;
+            if !self.excluded.contains(&deployment) {
+                self.excluded.push(deployment);
+            }
+            self.phase = Phase::Seek;
+        }
+    }
+
+    /// The budget refused to pay for the chosen attempt.
+    pub fn on_unpaid(&mut self) {
+        if matches!(self.phase, Phase::Chosen { .. }) {
+            self.settle_or_wait_on();
+        }
+    }
+
+    /// An attempt gave its first content, or its whole answer: it is the call's answer.
+    pub fn on_answer(&mut self, attempt: u8) {
+        if !self.is_done() && self.running.iter().any(|running| running.attempt == attempt) {
+            self.end(Finish::Answered { attempt });
+        }
+    }
+
+    /// An attempt failed.
+    pub fn on_failed(&mut self, attempt: u8, failed: Failed) {
+        let Some(index) = self.running.iter().position(|running| running.attempt == attempt) else { return };
+        let ended = self.running.remove(index);
+        if self.is_done() {
+            return;
+        }
+        self.last = Some((ended.deployment, failed));
+        self.only_limits &= failed.limited;
+        self.soonest = earliest(self.soonest, failed.limited_until);
+        if !failed.elsewhere {
+            self.end(Finish::Rejected);
+        } else if self.attempts >= self.plan.max_attempts {
+            self.settle_or_wait_on();
+        } else if matches!(self.phase, Phase::Await) {
+            self.phase = Phase::Seek;
+        }
+    }
+
+    /// The caller went away: nothing more is started.
+    pub fn on_cancelled(&mut self) {
+        if !self.is_done() {
+            self.end(Finish::Exhausted);
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Done(_))
+    }
+
+    fn end(&mut self, finish: Finish) -> Step {
+        self.running.clear();
+        self.phase = Phase::Done(finish);
+        Step::Finish(finish)
+    }
+
+    /// Attempts are running: another beside them when the newest has been silent for its patience, else patience.
+    fn watch(&mut self, now: Instant) -> Step {
+        let patience = self.running.iter().filter_map(|running| running.patience).min();
+        match patience {
+            Some(at) if now >= at && self.attempts < self.plan.max_attempts => {
+                self.phase = Phase::Seek;
+                Step::Pick { tier: self.tier }
+            }
+            Some(at) if now < at => Step::Wait(at.min(self.plan.deadline)),
+            _ => Step::Wait(self.plan.deadline),
+        }
+    }
+
+    fn start(&mut self, deployment: Key, sound: bool) -> Step {
+        let first = self.attempts == 0;
+        let free = first || (sound && !self.failed_over && !self.excluded.contains(&deployment));
+        let price = if free {
+            Price::Free
+        } else if self.plan.budget {
+            // Silence may be billed as well as a failure that says nothing else.
+            let billed = self.last.is_none_or(|(_, failed)| failed.billed) || !self.running.is_empty();
+            Price::Budget(if billed { RETRY_COST_BILLED } else { RETRY_COST_UNPROCESSED })
+        } else {
+            self.settle_or_wait_on();
+            return match self.phase {
+                Phase::Done(finish) => Step::Finish(finish),
+                _ => Step::Wait(self.plan.deadline),
+            };
+        };
+        Step::Start { deployment, price }
+    }
+
+    /// The tier has no candidate left: the same deployment again if that is cheap, else the next tier, else the end.
+    fn after_an_empty_tier(&mut self, now: Instant) -> Phase {
+        let next_tier = self.tier.saturating_add(1);
+        let is_last_tier = next_tier >= self.plan.tiers;
+        if let (true, Some((deployment, failed))) = (self.running.is_empty(), self.last)
+            && let Some(pause) = failed.again
+            && self.repeated != Some(deployment)
+            // With nowhere else to go, a limit is told to the caller at once: it knows better than we whether to wait.
+            && !(failed.limited && is_last_tier)
+            && pause <= self.plan.cheap_wait
+            && let Some(until) = now.checked_add(pause)
+            && until < self.plan.deadline
+        {
+            return Phase::Pause { deployment, until };
+        }
+        if is_last_tier {
+            self.settle_or_wait_on();
+            return self.phase;
+        }
+        self.tier = next_tier;
+        self.tier_was_asked = false;
+        self.last = self.last.map(|(deployment, failed)| (deployment, Failed { again: None, ..failed }));
+        Phase::Seek
+    }
+
+    /// Nothing more can be started: wait for what runs, or say how it ended.
+    fn settle_or_wait_on(&mut self) {
+        if self.running.is_empty() {
+            let retry_at = self.soonest;
+            let finish = match (self.only_limits, self.attempts) {
+                (true, _) => Finish::Limited { retry_at },
+                (false, 0) => Finish::Unavailable { retry_at },
+                (false, _) => Finish::Exhausted,
+            };
+            self.end(finish);
+        } else {
+            for running in &mut self.running {
+                running.patience = None;
+            }
+            self.phase = Phase::Await;
+        }
+    }
+}
+
+fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

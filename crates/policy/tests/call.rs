@@ -1,0 +1,368 @@
+//! One call's life: the order of rescue as stories, and the laws that hold for every history.
+
+use std::time::{Duration, Instant};
+
+use outrigger_policy::{Call, CallPlan, Failed, Finish, Key, Picked, Price, Step};
+use proptest::prelude::*;
+
+#[expect(clippy::disallowed_methods, reason = "the one reading of the clock: all times are relative to it")]
+fn t0() -> Instant {
+    Instant::now()
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn found(deployment: Key) -> Picked {
+    Picked::Found { deployment, sound: true }
+}
+
+fn nothing() -> Picked {
+    Picked::Nothing { retry_at: None, limited: false }
+}
+
+/// Picks and starts `deployment`, which must cost `price`; returns the attempt's ordinal.
+fn start(call: &mut Call, tier: u8, deployment: Key, price: Price, now: Instant) -> u8 {
+    assert_eq!(call.next(now), Step::Pick { tier });
+    call.on_pick(found(deployment), now);
+    assert_eq!(call.next(now), Step::Start { deployment, price });
+    call.on_start(now + ms(1_000))
+}
+
+fn server_error() -> Failed {
+    let mut failed = Failed::elsewhere();
+    failed.again = Some(ms(200));
+    failed
+}
+
+fn limited(wait: Duration, now: Instant) -> Failed {
+    let mut failed = Failed::elsewhere();
+    failed.again = Some(wait);
+    failed.billed = false;
+    failed.limited = true;
+    failed.limited_until = Some(now + wait);
+    failed
+}
+
+#[test]
+fn a_failure_goes_to_another_deployment_of_the_tier_at_once_and_free() {
+    let now = t0();
+    let mut call = Call::new(CallPlan::new(2, 4, now + ms(10_000)));
+    let first = start(&mut call, 0, 7, Price::Free, now);
+    call.on_failed(first, server_error());
+    assert_eq!(call.excluded(), [7]);
+    let second = start(&mut call, 0, 8, Price::Free, now);
+    call.on_answer(second);
+    assert_eq!(call.next(now), Step::Finish(Finish::Answered { attempt: second }));
+}
+
+#[test]
+fn only_the_first_failover_is_free() {
+    let now = t0();
+    let mut call = Call::new(CallPlan::new(1, 4, now + ms(10_000)));
+    for (deployment, price) in [(1, Price::Free), (2, Price::Free), (3, Price::Budget(14))] {
+        let attempt = start(&mut call, 0, deployment, price, now);
+        call.on_failed(attempt, server_error());
+    }
+    call.on_pick(nothing(), now);
+}
+
+#[test]
+fn a_failover_to_an_unsound_deployment_is_paid_by_the_budget() {
+    let now = t0();
+    let mut call = Call::new(CallPlan::new(1, 4, now + ms(10_000)));
+    let first = start(&mut call, 0, 1, Price::Free, now);
+    call.on_failed(first, limited(ms(60_000), now));
+    assert_eq!(call.next(now), Step::Pick { tier: 0 });
+    call.on_pick(Picked::Found { deployment: 2, sound: false }, now);
+    assert_eq!(call.next(now), Step::Start { deployment: 2, price: Price::Budget(5) });
+    call.on_unpaid();
+    assert!(matches!(call.next(now), Step::Finish(Finish::Limited { retry_at: Some(_) })));
+}
+
+#[test]
+fn the_tiers_last_is_asked_again_after_a_pause_and_then_the_next_tier() {
+    let now = t0();
+    let mut call = Call::new(CallPlan::new(2, 4, now + ms(10_000)));
+    let first = start(&mut call, 0, 1, Price::Free, now);
+    call.on_failed(first, server_error());
+    assert_eq!(call.next(now), Step::Pick { tier: 0 });
+    call.on_pick(nothing(), now);
+    let later = now + ms(200);
+    assert_eq!(call.next(now), Step::Wait(later));
+    assert_eq!(call.next(later), Step::Start { deployment: 1, price: Price::Budget(14) });
+    let again = call.on_start(later + ms(1_000));
+    call.on_failed(again, server_error());
+    assert_eq!(call.next(later), Step::Pick { tier: 0 });
+    call.on_pick(nothing(), later);
+    assert_eq!(call.next(later), Step::Pick { tier: 1 }, "a deployment is asked again only once");
+}
+
+#[test]
+fn a_short_limit_is_waited_for_before_a_lower_tier_and_a_long_one_is_not() {
+    for (wait, waits) in [(ms(1_500), true), (ms(30_000), false)] {
+        let now = t0();
+        let mut call = Call::new(CallPlan::new(2, 4, now + ms(60_000)));
+        let first = start(&mut call, 0, 1, Price::Free, now);
+        call.on_failed(first, limited(wait, now));
+        assert_eq!(call.next(now), Step::Pick { tier: 0 });
+        call.on_pick(nothing(), now);
+        let expected = if waits { Step::Wait(now + wait) } else { Step::Pick { tier: 1 } };
+        assert_eq!(call.next(now), expected);
+    }
+}
+
+#[test]
+fn with_nowhere_else_to_go_a_limit_is_told_at_once() {
+    let now = t0();
+    let mut call = Call::new(CallPlan::new(1, 4, now + ms(60_000)));
+    let first = start(&mut call, 0, 1, Price::Free, now);
+    call.on_failed(first, limited(ms(800), now));
+    assert_eq!(call.next(now), Step::Pick { tier: 0 });
+    call.on_pick(nothing(), now);
+    assert_eq!(call.next(now), Step::Finish(Finish::Limited { retry_at: Some(now + ms(800)) }));
+}
+
+#[test]
+fn a_silent_attempt_gets_one_beside_it_and_the_first_to_speak_wins() {
+    let now = t0();
+    let mut call = Call::new(CallPlan::new(1, 4, now + ms(60_000)));
+    let silent = start(&mut call, 0, 1, Price::Free, now);
+    assert_eq!(call.next(now), Step::Wait(now + ms(1_000)));
+    let later = now + ms(1_000);
+    let second = start(&mut call, 0, 2, Price::Free, later);
+    assert_eq!(call.next(later), Step::Wait(later + ms(1_000)), "the first one still runs");
+    call.on_answer(silent);
+    assert_eq!(call.next(later), Step::Finish(Finish::Answered { attempt: silent }));
+    call.on_answer(second);
+    assert_eq!(
+        call.next(later),
+        Step::Finish(Finish::Answered { attempt: silent }),
+        "a late answer changes nothing"
+    );
+}
+
+#[test]
+fn with_nowhere_else_to_go_silence_is_waited_out_to_the_deadline() {
+    let now = t0();
+    let mut call = Call::new(CallPlan::new(1, 4, now + ms(5_000)));
+    let _silent = start(&mut call, 0, 1, Price::Free, now);
+    let later = now + ms(1_000);
+    assert_eq!(call.next(later), Step::Pick { tier: 0 });
+    call.on_pick(nothing(), later);
+    assert_eq!(call.next(later), Step::Wait(now + ms(5_000)));
+    assert_eq!(call.next(now + ms(5_000)), Step::Finish(Finish::Deadline));
+}
+
+#[test]
+fn a_callers_fault_ends_the_call() {
+    let now = t0();
+    let mut call = Call::new(CallPlan::new(2, 4, now + ms(5_000)));
+    let first = start(&mut call, 0, 1, Price::Free, now);
+    let mut fault = Failed::elsewhere();
+    fault.elsewhere = false;
+    call.on_failed(first, fault);
+    assert_eq!(call.next(now), Step::Finish(Finish::Rejected));
+}
+
+#[test]
+fn no_candidate_at_all_is_unavailable_and_says_when() {
+    let now = t0();
+    let mut call = Call::new(CallPlan::new(2, 4, now + ms(5_000)));
+    for tier in 0..2 {
+        assert_eq!(call.next(now), Step::Pick { tier });
+        call.on_pick(Picked::Nothing { retry_at: Some(now + ms(u64::from(tier) + 1)), limited: false }, now);
+    }
+    assert_eq!(call.next(now), Step::Finish(Finish::Unavailable { retry_at: Some(now + ms(1)) }));
+}
+
+#[test]
+fn a_caller_that_retries_by_itself_gets_its_free_failover_and_no_more() {
+    let now = t0();
+    let mut plan = CallPlan::new(1, 2, now + ms(5_000));
+    plan.budget = false;
+    let mut call = Call::new(plan);
+    let first = start(&mut call, 0, 1, Price::Free, now);
+    call.on_failed(first, server_error());
+    assert_eq!(call.next(now), Step::Pick { tier: 0 });
+    call.on_pick(Picked::Found { deployment: 2, sound: false }, now);
+    assert_eq!(call.next(now), Step::Finish(Finish::Exhausted));
+}
+
+/// What fate does when the machine waits, picks or starts.
+#[derive(Clone, Debug)]
+enum Fate {
+    Pass,
+    Fail { which: usize, failed: Failed },
+    Answer { which: usize },
+    Pick { deployment: Key, sound: bool },
+    None { limited: bool, retry_in: Option<u64> },
+    Unpaid,
+    Refused,
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    let failed = (any::<bool>(), proptest::option::of(0_u64..4_000), any::<bool>(), any::<bool>()).prop_map(
+        |(elsewhere, again, billed, limited)| {
+            let mut failed = Failed::elsewhere();
+            failed.elsewhere = elsewhere;
+            failed.again = again.map(ms);
+            failed.billed = billed;
+            failed.limited = limited;
+            failed
+        },
+    );
+    prop_oneof![
+        3 => Just(Fate::Pass),
+        5 => (0_usize..4, failed).prop_map(|(which, failed)| Fate::Fail { which, failed }),
+        1 => (0_usize..4).prop_map(|which| Fate::Answer { which }),
+        6 => (0_u32..5, any::<bool>()).prop_map(|(deployment, sound)| Fate::Pick { deployment, sound }),
+        3 => (any::<bool>(), proptest::option::of(0_u64..5_000)).prop_map(|(limited, retry_in)| Fate::None { limited, retry_in }),
+        1 => Just(Fate::Unpaid),
+        1 => Just(Fate::Refused),
+    ]
+}
+
+/// All that was seen of one call.
+#[derive(Default)]
+struct Seen {
+    starts: Vec<(Key, Instant, bool)>,
+    free: usize,
+    finish: Option<(Finish, Instant)>,
+}
+
+/// Plays a call against fate until it ends; fails if it does not end within a generous number of steps.
+fn play(plan: CallPlan, begin: Instant, fates: &[Fate]) -> Seen {
+    let mut call = Call::new(plan);
+    let mut seen = Seen::default();
+    let mut running: Vec<u8> = Vec::new();
+    let mut now = begin;
+    let mut fates = fates.iter().cloned().chain(std::iter::repeat(Fate::Pass));
+    for _ in 0..10_000 {
+        let fate = fates.next().expect("endless");
+        match call.next(now) {
+            Step::Finish(finish) => {
+                seen.finish = Some((finish, now));
+                return seen;
+            }
+            Step::Wait(at) => {
+                assert!(at > now, "a wait that has passed is a busy loop");
+                assert!(at <= plan.deadline, "nothing is waited for beyond the deadline");
+                match fate {
+                    Fate::Fail { which, failed } if !running.is_empty() => {
+                        let attempt = running.remove(which % running.len());
+                        call.on_failed(attempt, failed);
+                    }
+                    Fate::Answer { which } if !running.is_empty() => {
+                        call.on_answer(running[which % running.len()])
+                    }
+                    _ => now = at,
+                }
+            }
+            Step::Pick { .. } => {
+                let excluded = call.excluded().to_vec();
+                call.on_pick(
+                    match fate {
+                        Fate::Pick { deployment, sound } if !excluded.contains(&deployment) => {
+                            Picked::Found { deployment, sound }
+                        }
+                        Fate::None { limited, retry_in } => {
+                            Picked::Nothing { limited, retry_at: retry_in.map(|wait| now + ms(wait)) }
+                        }
+                        _ => nothing(),
+                    },
+                    now,
+                );
+            }
+            Step::Start { deployment, price } => match fate {
+                Fate::Unpaid if price != Price::Free => call.on_unpaid(),
+                Fate::Refused => call.on_refused(None),
+                _ => {
+                    let again = call.excluded().contains(&deployment);
+                    seen.free += usize::from(price == Price::Free);
+                    seen.starts.push((deployment, now, again));
+                    running.push(call.on_start(now + ms(700)));
+                }
+            },
+        }
+    }
+    panic!("the call did not end");
+}
+
+fn plans() -> impl Strategy<Value = (u8, u8, u64, bool)> {
+    (0_u8..4, 0_u8..6, 1_u64..20_000, any::<bool>())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: Some(Box::new(proptest::test_runner::FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    /// **It ends.** Whatever happens, the call ends by its deadline, and starts nothing at or after it. Fails if `next`
+    /// forgets the deadline while it seeks or pauses.
+    #[test]
+    fn a_call_ends_by_its_deadline((tiers, most, total, budget) in plans(), fates in proptest::collection::vec(fate(), 0..60)) {
+        let begin = t0();
+        let mut plan = CallPlan::new(tiers, most, begin + ms(total));
+        plan.budget = budget;
+        let seen = play(plan, begin, &fates);
+        let (_, at) = seen.finish.expect("it ended");
+        prop_assert!(at <= plan.deadline);
+        prop_assert!(seen.starts.iter().all(|(_, at, _)| *at < plan.deadline));
+    }
+
+    /// **Few attempts.** No call starts more than `max_attempts`, at most two of them free, and none free twice over.
+    /// Fails if the attempt beside a silent one is not counted, or a repeat is free.
+    #[test]
+    fn a_call_keeps_to_its_attempts((tiers, most, total, budget) in plans(), fates in proptest::collection::vec(fate(), 0..60)) {
+        let begin = t0();
+        let mut plan = CallPlan::new(tiers, most, begin + ms(total));
+        plan.budget = budget;
+        let seen = play(plan, begin, &fates);
+        prop_assert!(seen.starts.len() <= usize::from(most.max(1)));
+        prop_assert!(seen.free <= 2);
+        if !budget {
+            prop_assert!(seen.starts.len() <= 2);
+        }
+    }
+
+    /// **Nobody is pestered.** A deployment is asked a second time at most once in a call. Fails if `repeated` is not
+    /// remembered, or exclusions are lost with the tier.
+    #[test]
+    fn a_deployment_is_asked_at_most_twice((tiers, most, total, budget) in plans(), fates in proptest::collection::vec(fate(), 0..60)) {
+        let begin = t0();
+        let mut plan = CallPlan::new(tiers, most, begin + ms(total));
+        plan.budget = budget;
+        let seen = play(plan, begin, &fates);
+        for key in 0..5 {
+            prop_assert!(seen.starts.iter().filter(|(deployment, ..)| *deployment == key).count() <= 2);
+        }
+    }
+
+    /// **The end is the end.** After a finish, no input changes it. Fails if a late failure reopens the search.
+    #[test]
+    fn nothing_happens_after_the_end(fates in proptest::collection::vec(fate(), 0..40), late in proptest::collection::vec(fate(), 1..20)) {
+        let begin = t0();
+        let plan = CallPlan::new(2, 4, begin + ms(5_000));
+        let mut call = Call::new(plan);
+        call.next(begin);
+        call.on_pick(found(0), begin);
+        let first = call.on_start(begin + ms(700));
+        call.on_answer(first);
+        let finish = call.next(begin);
+        for fate in fates.into_iter().chain(late) {
+            match fate {
+                Fate::Fail { which, failed } => call.on_failed(u8::try_from(which).unwrap_or(0), failed),
+                Fate::Answer { which } => call.on_answer(u8::try_from(which).unwrap_or(0)),
+                Fate::Pick { deployment, sound } => call.on_pick(Picked::Found { deployment, sound }, begin),
+                Fate::None { .. } => call.on_pick(nothing(), begin),
+                Fate::Unpaid => call.on_unpaid(),
+                Fate::Refused => call.on_refused(None),
+                Fate::Pass => call.on_cancelled(),
+            }
+            prop_assert_eq!(call.next(begin + ms(10_000)), finish);
+        }
+    }
+}
