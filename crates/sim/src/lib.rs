@@ -1,5 +1,6 @@
 //! Simulated AI providers and regions with scripted faults, in virtual time and on real sockets.
 
+mod acts;
 mod answer;
 mod fault;
 mod latency;
@@ -8,7 +9,9 @@ mod play;
 mod quota;
 mod region;
 mod request;
+mod scenario;
 mod script;
+mod server;
 mod transport;
 mod world;
 
@@ -17,5 +20,7 @@ pub use fault::{Fault, UnknownFault, When};
 pub use latency::Latency;
 pub use quota::Quota;
 pub use region::Region;
+pub use scenario::{Act, Chaos, Limit, Scenario, ScenarioError};
+pub use server::Server;
 pub use transport::SimTransport;
 pub use world::{Outcome, Received, World, WorldBuilder, WorldError};

@@ -122,6 +122,11 @@ impl Playback {
         matches!(self.steps.as_slice().first(), Some(Step::End) | None)
     }
 
+    /// Whether the break comes next.
+    pub(crate) fn is_cut(&self) -> bool {
+        matches!(self.steps.as_slice().first(), Some(Step::Cut))
+    }
+
     fn sent(&self, bytes: &Bytes) {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.ticket.note(|line| line.bytes_sent += length);

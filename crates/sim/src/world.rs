@@ -18,12 +18,13 @@ use url::Url;
 use crate::{
     SimTransport,
     fault::{Fault, Injection, When},
-    latency::{Latency, hash, mix},
+    latency::{hash, mix},
     plan::{State, TimedQuota},
     play::Playback,
     quota::Quota,
     region::Region,
     request::Call,
+    scenario::article_regions,
 };
 
 /// Several regions of one simulated provider. Cloning it copies a handle.
@@ -198,14 +199,8 @@ impl World {
     /// The article's provider: `us-east`, `eu-west` and `ap-southeast` with its latencies of 35, 42 and 28 ms as medians,
     /// and any model, its four included.
     pub fn article(seed: u64) -> Self {
-        let regions: Vec<Region> = [("us-east", 35), ("eu-west", 42), ("ap-southeast", 28)]
-            .into_iter()
-            .map(|(name, ms)| {
-                Region::new(name)
-                    .latency(Latency::LogNormal { median: Duration::from_millis(ms), sigma: 0.1 })
-            })
-            .collect();
-        let names = regions.iter().map(|region| region.name.clone()).collect();
+        let regions = article_regions();
+        let names = regions.iter().map(|region: &Region| region.name.clone()).collect();
         // The three names are valid and differ, so nothing is left to check.
         WorldBuilder { seed, log_limit: 4096, regions }.assemble(names)
     }
