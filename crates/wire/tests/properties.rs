@@ -1,0 +1,245 @@
+//! Rules that hold for all input: the framer against a naive parser, and every reader against garbage.
+
+#![expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, as it should")]
+
+use std::{
+    hint::black_box,
+    time::{Duration, SystemTime},
+};
+
+use outrigger_wire::{
+    AnswerFacts, Class, FrameTooLong, Headroom, MAX_RETRY_AFTER, PriceTable, SseEvent, SseFramer, classify,
+    read_chat_answer, read_chat_frame, retry_after, skim_request,
+};
+use proptest::{collection::vec, prelude::*, test_runner::FileFailurePersistence};
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 512,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    }
+}
+
+/// An event, owned, to compare.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Event {
+    Data(Option<String>, Vec<u8>),
+    Comment,
+}
+
+impl From<SseEvent<'_>> for Event {
+    fn from(event: SseEvent<'_>) -> Self {
+        match event {
+            SseEvent::Data { event, data } => Self::Data(event.map(str::to_owned), data.to_vec()),
+            SseEvent::Comment => Self::Comment,
+        }
+    }
+}
+
+/// The naive parser: the whole stream as lines, each looked at once, everything copied.
+fn model(stream: &[u8]) -> Vec<Event> {
+    let stream = stream.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(stream);
+    let mut lines = Vec::new();
+    let mut line = Vec::new();
+    let mut bytes = stream.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\r' => {
+                if bytes.peek() == Some(&b'\n') {
+                    bytes.next();
+                }
+                lines.push(std::mem::take(&mut line));
+            }
+            b'\n' => lines.push(std::mem::take(&mut line)),
+            byte => line.push(byte),
+        }
+    }
+    let (mut events, mut data, mut name) = (Vec::new(), Vec::<Vec<u8>>::new(), Vec::new());
+    for line in lines {
+        if line.is_empty() {
+            if !data.is_empty() {
+                let name = String::from_utf8(std::mem::take(&mut name)).ok().filter(|name| !name.is_empty());
+                events.push(Event::Data(name, data.join(&b'\n')));
+            }
+            data.clear();
+            name.clear();
+            continue;
+        }
+        let at = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let value = line.get(at + 1..).unwrap_or_default();
+        let value = value.strip_prefix(b" ").unwrap_or(value).to_vec();
+        match &line[..at] {
+            b"" => events.push(Event::Comment),
+            b"data" => data.push(value),
+            b"event" => name = value,
+            _ => {}
+        }
+    }
+    events
+}
+
+/// Feeds a stream in the given pieces; the events, and how far it was whole after the last.
+fn feed(framer: &mut SseFramer, pieces: &[&[u8]]) -> (Vec<Event>, Result<usize, FrameTooLong>) {
+    let mut events = Vec::new();
+    let (mut before, mut whole) = (0, 0);
+    for piece in pieces {
+        match framer.feed(piece, |event| events.push(event.into())) {
+            Ok(fed) => {
+                assert!(fed.complete <= piece.len());
+                if fed.complete > 0 {
+                    whole = before + fed.complete;
+                }
+            }
+            Err(error) => return (events, Err(error)),
+        }
+        before += piece.len();
+    }
+    (events, Ok(whole))
+}
+
+fn cut<'s>(stream: &'s [u8], cuts: &[prop::sample::Index]) -> Vec<&'s [u8]> {
+    let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+    places.extend([0, stream.len()]);
+    places.sort_unstable();
+    places.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect()
+}
+
+/// Streams made of what streams are made of, in any order.
+fn stream() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => prop::sample::select(vec!["data", "event", "id", ":", ": ", " ", "a", "{\"x\":1}", "\u{feff}", "data: y"])
+            .prop_map(|text| text.as_bytes().to_vec()),
+        4 => prop::sample::select(vec!["\n", "\r", "\r\n", "\n\n", "\r\r", "\r\n\r\n"])
+            .prop_map(|text| text.as_bytes().to_vec()),
+        1 => vec(any::<u8>(), 0..8),
+    ];
+    vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// **Chunks do not matter.** However a stream is cut, its events are those of the naive parser. Fails if the framer forgets
+    /// that a `\r` ended the chunk before a `\n`, or loses a name that an earlier chunk brought.
+    #[test]
+    fn events_do_not_depend_on_chunks(stream in stream(), cuts in vec(any::<prop::sample::Index>(), 0..12)) {
+        let (events, whole) = feed(&mut SseFramer::new(1 << 16), &cut(&stream, &cuts));
+        prop_assert_eq!(events, model(&stream));
+        prop_assert!(whole.is_ok());
+    }
+
+    /// **Whole frames are forwarded.** The bytes that the framer calls whole hold exactly the events that it has told of, and
+    /// what it keeps back holds none. Fails if `complete` counts a line that belongs to an unfinished event.
+    #[test]
+    fn complete_bytes_hold_all_events(stream in stream(), cuts in vec(any::<prop::sample::Index>(), 0..12)) {
+        let mut framer = SseFramer::new(1 << 16);
+        let (events, whole) = feed(&mut framer, &cut(&stream, &cuts));
+        let forwarded = &stream[..whole.unwrap()];
+        let mut reader = SseFramer::new(1 << 16);
+        let (again, _) = feed(&mut reader, &[forwarded]);
+        prop_assert!(reader.is_at_boundary());
+        let data = |events: Vec<Event>| events.into_iter().filter(|event| *event != Event::Comment).collect::<Vec<_>>();
+        prop_assert_eq!(data(again), data(events));
+    }
+
+    /// **The bound does not depend on chunks either.** A frame is too long whole exactly when it is too long in pieces, and an
+    /// error is final. Fails if the bound looks at the buffer and not at the frame.
+    #[test]
+    fn the_bound_does_not_depend_on_chunks(
+        stream in stream(),
+        limit in 0_usize..40,
+        cuts in vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let (whole_events, whole) = feed(&mut SseFramer::new(limit), &[&stream]);
+        let mut framer = SseFramer::new(limit);
+        let (events, pieces) = feed(&mut framer, &cut(&stream, &cuts));
+        prop_assert_eq!(events, whole_events);
+        prop_assert_eq!(pieces.is_err(), whole.is_err());
+        if pieces.is_err() {
+            prop_assert!(framer.feed(b"\n\n", |_| ()).is_err());
+        }
+    }
+
+    /// **Garbage is only malformed.** No bytes make a reader panic, and no error lacks a class. Fails on an index or a slice taken
+    /// on trust.
+    #[test]
+    fn no_bytes_panic(bytes in vec(any::<u8>(), 0..256), status in any::<u16>(), header in ".{0,40}") {
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
+        let lookup = |_: &str| Some(header.as_str());
+        let failure = classify(status, lookup, &bytes, wall);
+        prop_assert!(failure.retry_after.is_none_or(|wait| wait <= MAX_RETRY_AFTER));
+        prop_assert!(failure.code.is_none_or(|code| code.len() <= 64));
+        black_box(Headroom::read(lookup, wall));
+        black_box(PriceTable::builtin().price(&header, wall));
+        drop(black_box(PriceTable::parse(&header)));
+        black_box(read_chat_answer(&bytes).failure());
+        black_box(read_chat_frame(&bytes));
+        if let Err(error) = skim_request(&bytes) {
+            prop_assert!(error.offset <= bytes.len() && error.line >= 1 && error.column >= 1);
+        }
+    }
+
+    /// **Near-JSON is no worse.** The same for texts that almost are what is expected: a valid body with bytes struck out,
+    /// doubled or changed. Fails where a parsed field's place in the body is computed wrongly.
+    #[test]
+    fn no_nearly_valid_body_panics(edits in vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..3), 0..6), which in 0_usize..BODIES.len()) {
+        let mut bytes = BODIES[which].as_bytes().to_vec();
+        for (place, byte, kind) in edits {
+            let place = place.index(bytes.len());
+            match kind {
+                0 => { bytes.remove(place); }
+                1 => bytes.insert(place, byte),
+                _ => bytes[place] = byte,
+            }
+        }
+        if let Ok(facts) = skim_request(&bytes) {
+            let name: String = serde_json::from_slice(&bytes[facts.model_range]).unwrap();
+            prop_assert_eq!(name, facts.model);
+            prop_assert_eq!(bytes[facts.insert_at - 1], b'{');
+        }
+        black_box(read_chat_frame(&bytes));
+        black_box(read_chat_answer(&bytes));
+        black_box(classify(400, |_| None, &bytes, SystemTime::UNIX_EPOCH));
+    }
+
+    /// **A wait is within its cap.** Whatever the header and the clock say. Fails if a date far away is not capped.
+    #[test]
+    fn a_wait_is_within_its_cap(
+        value in "[0-9.:TZGMTJanWed, +-]{0,32}|[0-9]{1,30}(ms|s|m|h)?",
+        wall in 0_u64..1 << 40,
+        cap in 0_u64..1_000,
+    ) {
+        let cap = Duration::from_secs(cap);
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(wall);
+        let wait = retry_after(429, |_| Some(value.as_str()), wall, cap);
+        prop_assert!(wait.is_none_or(|wait| wait <= cap));
+    }
+
+    /// **A stream and a plain answer are judged alike.** The pieces of an answer, absorbed one by one, give the facts of the
+    /// whole. Fails if `absorb` takes an early nothing over a later something.
+    #[test]
+    fn a_stream_is_judged_as_a_plain_answer(texts in vec("[a-z]{0,3}", 0..6), finish in prop::option::of("stop|length"), tokens in 0_u64..9) {
+        let usage = format!(r#"{{"prompt_tokens":3,"completion_tokens":{tokens}}}"#);
+        let reason = finish.as_ref().map_or_else(|| "null".to_owned(), |reason| format!("\"{reason}\""));
+        let plain = format!(
+            r#"{{"choices":[{{"message":{{"role":"assistant","content":"{}"}},"finish_reason":{reason}}}],"usage":{usage}}}"#,
+            texts.concat()
+        );
+        let mut stream = AnswerFacts::of_stream();
+        for text in &texts {
+            stream.absorb(&read_chat_frame(format!(r#"{{"choices":[{{"delta":{{"content":"{text}"}}}}]}}"#).as_bytes()));
+        }
+        stream.absorb(&read_chat_frame(format!(r#"{{"choices":[{{"delta":{{}},"finish_reason":{reason}}}]}}"#).as_bytes()));
+        stream.absorb(&read_chat_frame(format!(r#"{{"choices":[],"usage":{usage}}}"#).as_bytes()));
+        prop_assert_eq!(&stream, &read_chat_answer(plain.as_bytes()));
+        prop_assert!(stream.failure().is_none_or(|failure| failure.class == Class::Empty));
+    }
+}
+
+const BODIES: [&str; 4] = [
+    r#" {"messages":[{"role":"user","content":"h\u00e9"}],"model":"gpt-4.1","stream":true,"stream_options":{"include_usage":true},"n":1}"#,
+    r#"{"id":"c","choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}"#,
+    r#"[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"retryDelay":"37s"}]}}]"#,
+    r#"{"type":"error","error":{"type":"rate_limit_error","details":{"error_code":"x"}},"request_id":"r"}"#,
+];
