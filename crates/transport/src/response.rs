@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    future::poll_fn,
     pin::Pin,
     task::{Context, Poll},
     vec,
@@ -47,6 +48,17 @@ impl ResponseBody {
     /// A body that yields what `stream` yields.
     pub fn new(stream: impl Stream<Item = Result<Bytes, TransportError>> + Send + 'static) -> Self {
         Self { inner: Box::pin(stream) }
+    }
+
+    /// The next chunk; `None` after the proper end.
+    ///
+    /// # Errors
+    /// A [`TransportError`] of kind [`Cut`](crate::ErrorKind::Cut), or of kind `Timeout(Body)` where an idle limit is set.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: what has not been returned is still to come.
+    pub async fn chunk(&mut self) -> Option<Result<Bytes, TransportError>> {
+        poll_fn(|cx| self.inner.as_mut().poll_next(cx)).await
     }
 
     /// A body that is there already: these chunks, then a proper end.
