@@ -13,14 +13,14 @@ use tokio::sync::{Notify, Semaphore};
 
 /// The book of one upstream.
 #[derive(Debug)]
-pub struct Log {
+pub(crate) struct Log {
     script: Mutex<VecDeque<Next>>,
     received: Mutex<VecDeque<Received>>,
     arrived: Semaphore,
     hung_up: Semaphore,
     waiting: AtomicUsize,
     written: AtomicU64,
-    pub blocked: Notify,
+    more: Notify,
 }
 
 impl Default for Log {
@@ -32,50 +32,56 @@ impl Default for Log {
             hung_up: Semaphore::new(0),
             waiting: AtomicUsize::new(0),
             written: AtomicU64::new(0),
-            blocked: Notify::new(),
+            more: Notify::new(),
         }
     }
 }
 
 impl Log {
-    pub fn prepare(&self, next: Next) {
+    pub(crate) fn prepare(&self, next: Next) {
         self.script.lock().expect("no test panics here").push_back(next);
     }
 
     /// What to do now; silence where nothing was prepared, so that a stray request is seen and not answered.
-    pub fn next(&self) -> Next {
+    pub(crate) fn next(&self) -> Next {
         self.script.lock().expect("no test panics here").pop_front().unwrap_or(Next::Silence)
     }
 
-    pub fn receive(&self, request: Received) {
+    pub(crate) fn receive(&self, request: Received) {
         self.received.lock().expect("no test panics here").push_back(request);
         self.waiting.fetch_add(1, Ordering::SeqCst);
         self.arrived.add_permits(1);
     }
 
-    pub async fn received(&self) -> Received {
+    pub(crate) async fn received(&self) -> Received {
         self.arrived.acquire().await.expect("never closed").forget();
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         self.received.lock().expect("no test panics here").pop_front().expect("one arrived")
     }
 
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
     }
 
-    pub fn hang_up(&self) {
+    pub(crate) fn hang_up(&self) {
         self.hung_up.add_permits(1);
     }
 
-    pub async fn hung_up(&self) {
+    pub(crate) async fn hung_up(&self) {
         self.hung_up.acquire().await.expect("never closed").forget();
     }
 
-    pub fn wrote(&self, bytes: u64) {
+    pub(crate) fn wrote(&self, bytes: u64) {
         self.written.fetch_add(bytes, Ordering::SeqCst);
+        self.more.notify_one();
     }
 
-    pub fn written(&self) -> u64 {
+    #[cfg(feature = "reqwest")]
+    pub(crate) async fn wrote_more(&self) {
+        self.more.notified().await;
+    }
+
+    pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::SeqCst)
     }
 }
