@@ -1,5 +1,10 @@
 //! The cases. Each is a rule; each panics when the rule does not hold.
 
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "every case panics when its rule does not hold, and for nothing else"
+)]
+
 use std::{
     future::{Future, poll_fn},
     pin::pin,
