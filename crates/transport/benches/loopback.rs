@@ -1,5 +1,7 @@
 //! What an exchange costs on loopback, the server's part included. For reading, not for a gate: it is wall time.
 
+#![expect(clippy::expect_used, reason = "a bench that cannot be set up has no result")]
+
 use std::{hint::black_box, sync::Arc, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};

@@ -60,3 +60,7 @@ pub use request::{Body, Pool, Request, Timeouts};
 pub use reqwest_transport::ReqwestTransport;
 pub use response::{Response, ResponseBody};
 pub use transport::Transport;
+
+#[cfg(all(doctest, feature = "reqwest"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

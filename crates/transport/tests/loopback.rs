@@ -1,5 +1,7 @@
 //! The reqwest transport passes the suite on real sockets, and what only bytes on a wire can ask.
 
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
 mod common;
 #[path = "common/server.rs"]
 mod server;

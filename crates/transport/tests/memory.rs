@@ -1,5 +1,7 @@
 //! The in-memory transport passes the suite, under paused time.
 
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
 mod common;
 
 use std::{

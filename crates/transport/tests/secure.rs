@@ -1,5 +1,7 @@
 //! TLS and HTTP/2: an upstream with its own authority, on loopback.
 
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
 use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;

@@ -20,7 +20,8 @@ pub(crate) struct Log {
     hung_up: Semaphore,
     waiting: AtomicUsize,
     written: AtomicU64,
-    more: Notify,
+    /// Told at each write.
+    pub(crate) more: Notify,
 }
 
 impl Default for Log {
@@ -74,11 +75,6 @@ impl Log {
     pub(crate) fn wrote(&self, bytes: u64) {
         self.written.fetch_add(bytes, Ordering::SeqCst);
         self.more.notify_one();
-    }
-
-    #[cfg(feature = "reqwest")]
-    pub(crate) async fn wrote_more(&self) {
-        self.more.notified().await;
     }
 
     pub(crate) fn written(&self) -> u64 {

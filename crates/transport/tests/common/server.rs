@@ -15,7 +15,7 @@ use url::Url;
 
 use crate::common::Log;
 
-const CHUNK: [u8; 64 << 10] = [b'x'; 64 << 10];
+static CHUNK: [u8; 64 << 10] = [b'x'; 64 << 10];
 /// A writer that waits this long for room has a reader that does not read.
 const BLOCKED: Duration = Duration::from_millis(100);
 
@@ -65,7 +65,7 @@ impl Upstream for Loopback {
 
     async fn held_back(&self, limit: u64) -> u64 {
         while self.log.written() < limit {
-            if timeout(BLOCKED, self.log.wrote_more()).await.is_err() {
+            if timeout(BLOCKED, self.log.more.notified()).await.is_err() {
                 break;
             }
         }
