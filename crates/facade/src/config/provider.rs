@@ -1,0 +1,220 @@
+//! Who may be asked, and where: providers, their regions, and what each takes.
+
+use std::{
+    fmt,
+    num::{NonZeroU16, NonZeroU32},
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde::Deserialize;
+use url::Url;
+use wire::Dialect;
+
+use super::{Fault, Faults, Path, Secret};
+
+/// The region of a provider that has but one base URL.
+pub const GLOBAL: &str = "global";
+
+/// A company and its dialect: table `[providers.NAME]`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Provider {
+    /// The form of its API.
+    pub dialect: Dialect,
+    /// Its key, for the regions that have none of their own. Absent: requests go without.
+    pub api_key: Option<Secret>,
+    /// Active checks of its endpoints. Absent: on for models with the composite strategy, off otherwise.
+    pub health_check: Option<HealthCheck>,
+    /// Callers' headers that may pass to it, beside those that always may.
+    pub forward_headers: Vec<String>,
+    /// Its regions, in the order of the file. At least one.
+    pub regions: Vec<(String, Region)>,
+}
+
+impl Provider {
+    /// A provider of this dialect, without key or region yet.
+    pub const fn new(dialect: Dialect) -> Self {
+        Self { dialect, api_key: None, health_check: None, forward_headers: Vec::new(), regions: Vec::new() }
+    }
+
+    /// A provider that speaks OpenAI's API.
+    pub const fn openai() -> Self {
+        Self::new(Dialect::OpenAi)
+    }
+
+    /// A provider that speaks Azure OpenAI's API.
+    pub const fn azure() -> Self {
+        Self::new(Dialect::Azure)
+    }
+
+    /// A provider that speaks Anthropic's API.
+    pub const fn anthropic() -> Self {
+        Self::new(Dialect::Anthropic)
+    }
+
+    /// Sends this key.
+    #[must_use]
+    pub fn api_key(mut self, key: impl Into<Secret>) -> Self {
+        self.api_key = Some(key.into());
+        self
+    }
+
+    /// Checks its endpoints.
+    #[must_use]
+    pub fn health_check(mut self, check: HealthCheck) -> Self {
+        self.health_check = Some(check);
+        self
+    }
+
+    /// Adds a region by its base URL: the API's root with its version, to which `/chat/completions` is appended.
+    ///
+    /// # Errors
+    /// `base_url` is no URL.
+    pub fn region(self, name: impl Into<String>, base_url: &str) -> Result<Self, Faults> {
+        let name = name.into();
+        let base_url = Url::parse(base_url).map_err(|error| {
+            Fault::new(Path::new(["regions", &name, "base_url"]), format!("not a URL: {error}"))
+        })?;
+        Ok(self.with_region(name, Region::new(base_url)))
+    }
+
+    /// Adds a region.
+    #[must_use]
+    pub fn with_region(mut self, name: impl Into<String>, region: Region) -> Self {
+        self.regions.push((name.into(), region));
+        self
+    }
+
+    /// The key for a region of this provider: the region's own, else the provider's.
+    pub fn key_of<'a>(&'a self, region: &'a Region) -> Option<&'a Secret> {
+        region.api_key.as_ref().or(self.api_key.as_ref())
+    }
+}
+
+/// An active check of a provider's endpoints: a real request, whose result is recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct HealthCheck {
+    /// Time between two checks of an endpoint. Default 30 s.
+    #[serde(deserialize_with = "super::values::duration")]
+    pub every: Duration,
+    /// What is asked. Default the list of models.
+    pub kind: CheckKind,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(30), kind: CheckKind::default() }
+    }
+}
+
+/// What a health check asks; in a file the name in lower case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum CheckKind {
+    /// The list of models: free.
+    #[default]
+    Models,
+    /// A chat of one token: billed.
+    Chat,
+}
+
+/// One place where a provider is reached: table `[providers.NAME.regions.REGION]`.
+///
+/// In a file all but `base_url` may stand on the provider, for those of its regions that say nothing else.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Region {
+    /// The API's root with its version, `http` or `https`.
+    #[serde(deserialize_with = "super::values::url")]
+    pub base_url: Url,
+    /// Its own key. Absent: the provider's.
+    #[serde(default)]
+    pub api_key: Option<Secret>,
+    /// Its share beside other regions; above 0. Default 1.
+    #[serde(default = "one")]
+    pub weight: f64,
+    /// Headers that go with each request. Their values may be secret.
+    #[serde(default, deserialize_with = "super::values::in_order")]
+    pub headers: Vec<(String, Secret)>,
+    /// Azure's `api-version`. Absent: none is sent.
+    #[serde(default)]
+    pub api_version: Option<String>,
+    /// PEM file of certificate authorities to trust instead of the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Proxy to go through. Absent: a direct connection, whatever the environment says.
+    #[serde(default, deserialize_with = "super::values::some_url")]
+    pub proxy: Option<Url>,
+    /// How many HTTP/2 connections to spread over. Default 1.
+    #[serde(default = "one_connection")]
+    pub connections: NonZeroU16,
+    /// What the provider allows here.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+const fn one() -> f64 {
+    1.0
+}
+
+const fn one_connection() -> NonZeroU16 {
+    NonZeroU16::MIN
+}
+
+impl Region {
+    /// A region with the defaults above.
+    pub fn new(base_url: Url) -> Self {
+        Self {
+            base_url,
+            api_key: None,
+            weight: one(),
+            headers: Vec::new(),
+            api_version: None,
+            ca_file: None,
+            proxy: None,
+            connections: one_connection(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Region {
+    /// URLs are shown without user and password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Region")
+            .field("base_url", &shown(&self.base_url))
+            .field("api_key", &self.api_key)
+            .field("weight", &self.weight)
+            .field("headers", &self.headers)
+            .field("api_version", &self.api_version)
+            .field("ca_file", &self.ca_file)
+            .field("proxy", &self.proxy.as_ref().map(shown))
+            .field("connections", &self.connections)
+            .field("limits", &self.limits)
+            .finish()
+    }
+}
+
+/// A URL as messages may show it: scheme, host, port and path; nothing where a credential could hide.
+pub(super) fn shown(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}
+
+/// What a provider allows at one endpoint. Absent: no limit is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Requests a minute.
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// Tokens a minute, read and written.
+    pub tokens_per_minute: Option<NonZeroU32>,
+    /// Attempts in flight.
+    pub concurrent: Option<NonZeroU32>,
+}
