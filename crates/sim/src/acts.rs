@@ -31,7 +31,8 @@ impl Scenario {
         };
         let mut faults = vec![
             Chaos { status: Some(503), share: Some(0.4), ..fault(0, US, &Fault::status(503)) },
-            Chaos { share: Some(0.2), ..fault(0, US, &Fault::Reset) },
+            // A third of the six of ten that the first fault spares.
+            Chaos { share: Some(1.0 / 3.0), ..fault(0, US, &Fault::Reset) },
             Chaos { factor: Some(4.0), ..fault(0, US, &Fault::Slow { factor: 4.0 }) },
         ];
         for (turn, region) in [AP, US, EU, AP, US].into_iter().enumerate() {

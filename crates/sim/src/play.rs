@@ -117,11 +117,6 @@ impl Playback {
         event
     }
 
-    /// Whether only the end is left.
-    pub(crate) fn is_over(&self) -> bool {
-        matches!(self.steps.as_slice().first(), Some(Step::End) | None)
-    }
-
     /// Whether the break comes next.
     pub(crate) fn is_cut(&self) -> bool {
         matches!(self.steps.as_slice().first(), Some(Step::Cut))

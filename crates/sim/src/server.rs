@@ -21,7 +21,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -264,14 +264,6 @@ impl Body for PlayedBody {
             Event::End => None,
             Event::Head { .. } | Event::Refused | Event::Reset | Event::Cut => Some(Err(Broken)),
         })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.playback.is_over()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default() // the script's own content-length counts, where it has one
     }
 }
 
