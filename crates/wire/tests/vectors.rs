@@ -3,8 +3,6 @@
 //! A file that is missing or holds no case, an op or a key that is not known, and any difference fail, with case, step and
 //! difference named.
 
-#![expect(clippy::print_stdout, reason = "the harness says how many cases and steps ran")]
-
 use std::{
     collections::BTreeMap,
     path::PathBuf,
