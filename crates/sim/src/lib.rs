@@ -21,6 +21,7 @@ pub use latency::Latency;
 pub use quota::Quota;
 pub use region::Region;
 pub use scenario::{Act, Chaos, Limit, Scenario, ScenarioError};
+pub use script::Step;
 pub use server::Server;
 pub use transport::SimTransport;
 pub use world::{Outcome, Received, World, WorldBuilder, WorldError};

@@ -4,7 +4,7 @@
 //! order is a real provider's: what never reaches it, then its door (status, key, limits), then whether the request can
 //! be served, then what may go wrong while it is.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) injections: Vec<Injection>,
     pub(crate) quotas: Vec<TimedQuota>,
     pub(crate) in_flight: u32,
+    /// Answers of the next requests, made by hand.
+    pub(crate) prepared: VecDeque<Vec<Step>>,
     bucket: Option<Bucket>,
 }
 
@@ -55,18 +57,28 @@ struct Frame<'a> {
 
 impl State {
     pub(crate) fn new(region: Region) -> Self {
-        Self { region, injections: Vec::new(), quotas: Vec::new(), in_flight: 0, bucket: None }
+        Self {
+            region,
+            injections: Vec::new(),
+            quotas: Vec::new(),
+            in_flight: 0,
+            prepared: VecDeque::new(),
+            bucket: None,
+        }
     }
 
     /// What `call` gets at `now`. One `draw` decides all that is chance in it.
     pub(crate) fn plan(&mut self, call: &Call, now: Duration, draw: u64) -> Script {
-        let mut draws = Draws::new(draw);
         let asked = read(call, &self.region);
+        let (model, stream) = asked.as_ref().map_or((None, false), |ask| (ask.model.clone(), ask.stream));
+        if let Some(steps) = self.prepared.pop_front() {
+            return Script { steps, fault: None, model, stream };
+        }
+        let mut draws = Draws::new(draw);
         let head = self.region.latency.sample(&mut draws);
         let (delays, fault) = self.strikes(&asked, now, &mut draws);
         let timing = self.timing(head, &delays);
-        let (model, stream) = asked.as_ref().map_or((None, false), |ask| (ask.model.clone(), ask.stream));
-        let named = fault.as_ref().or(delays.first()).map(Fault::name);
+        let named = fault.as_ref().or_else(|| delays.first()).map(Fault::name);
         let steps = self.steps(call, asked, fault, timing, now, draw);
         Script { steps, fault: named, model, stream }
     }

@@ -13,15 +13,20 @@ use crate::{answer::tokens_of, region::Region};
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) method: Method,
-    pub(crate) path: String,
+    /// Path and query.
+    pub(crate) target: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
 impl Call {
+    fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
     /// Whether the answer speaks Anthropic's dialect, errors included.
     pub(crate) fn is_anthropic(&self) -> bool {
-        self.path.ends_with("/messages")
+        self.path().ends_with("/messages")
     }
 }
 
@@ -109,7 +114,7 @@ impl Refusal {
 /// The [`Refusal`] that the caller gets instead of an answer.
 pub(crate) fn read(call: &Call, region: &Region) -> Result<Ask, Refusal> {
     check_key(call, region)?;
-    let path = call.path.strip_prefix("/v1").unwrap_or(&call.path);
+    let path = call.path().strip_prefix("/v1").unwrap_or_else(|| call.path());
     let reader: fn(&Value) -> Result<Kind, Refusal> = match path {
         "/models" => return get(call, Kind::Models),
         "/chat/completions" => chat,
@@ -122,7 +127,7 @@ pub(crate) fn read(call: &Call, region: &Region) -> Result<Ask, Refusal> {
                 return get(call, Kind::Model(id.to_owned()));
             }
             None => {
-                let message = format!("Invalid URL ({} {})", call.method, call.path);
+                let message = format!("Invalid URL ({} {})", call.method, call.target);
                 return Err(Refusal::new(404, "invalid_request_error", Some("unknown_url"), message));
             }
         },
@@ -156,7 +161,7 @@ fn require(call: &Call, method: &Method) -> Result<(), Refusal> {
     if call.method == *method {
         return Ok(());
     }
-    let message = format!("Not allowed to {} on {} (hint: use {method})", call.method, call.path);
+    let message = format!("Not allowed to {} on {} (hint: use {method})", call.method, call.target);
     Err(Refusal::new(405, "invalid_request_error", Some("method_not_supported"), message))
 }
 

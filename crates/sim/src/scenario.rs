@@ -143,7 +143,9 @@ impl Chaos {
             ("factor", self.factor.is_some()),
         ];
         let mut used = |parameter: &str| {
-            spare.iter_mut().filter(|(name, _)| *name == parameter).for_each(|s| s.1 = false)
+            for (_, given) in spare.iter_mut().filter(|(name, _)| *name == parameter) {
+                *given = false;
+            }
         };
         match &mut fault {
             Fault::Status { code, retry_after, .. } => {
@@ -274,7 +276,7 @@ impl RegionEntry {
     fn region(&self) -> Result<Region, ScenarioError> {
         let mut region = Region::new(&self.name).models(self.models.iter().map(String::as_str));
         let sigma = in_range("sigma", self.sigma, |sigma| (0.0..=5.0).contains(sigma), "0 to 5")?;
-        let median = self.latency.unwrap_or(region.latency.median());
+        let median = self.latency.unwrap_or_else(|| region.latency.median());
         region.latency =
             if sigma > 0.0 { Latency::LogNormal { median, sigma } } else { Latency::Fixed(median) };
         region.pace = self.pace.unwrap_or(region.pace);

@@ -9,9 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-/// One thing that a region does.
+/// One thing that a region does. An answer made of them by hand begins with a head, or breaks before it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Step {
+#[non_exhaustive]
+pub enum Step {
     /// Lets so much time pass.
     Wait(Duration),
     /// Refuses the connection; nothing follows.

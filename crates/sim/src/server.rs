@@ -222,8 +222,8 @@ async fn answer(
         *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
         return Ok(response);
     };
-    let path = parts.uri.path().to_owned();
-    let call = Call { method: parts.method, path, headers: parts.headers, body: body.to_bytes() };
+    let target = parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);
+    let call = Call { method: parts.method, target, headers: parts.headers, body: body.to_bytes() };
     let mut playback = world.begin(index, call);
     let Event::Head { status, headers } = playback.next().await else {
         reset.store(true, Ordering::Relaxed);

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use transport::{ErrorKind, Phase, Request, Response, ResponseBody, Transport, TransportError};
+use url::Position;
 
 use crate::{
     play::{Event, Playback},
@@ -43,7 +44,7 @@ impl SimTransport {
         let index = region.and_then(|region| self.world.index(region).ok()).ok_or(ErrorKind::Dns)?;
         let call = Call {
             method: request.method.clone(),
-            path: request.url.path().to_owned(),
+            target: request.url[Position::BeforePath..Position::AfterQuery].to_owned(),
             headers: request.headers.clone(),
             body: request.body.to_bytes(),
         };

@@ -25,6 +25,7 @@ use crate::{
     region::Region,
     request::Call,
     scenario::article_regions,
+    script::Step,
 };
 
 /// Several regions of one simulated provider. Cloning it copies a handle.
@@ -52,13 +53,31 @@ struct Place {
     count: u64,
 }
 
+impl Place {
+    /// Changes a request's line, unless the log has forgotten it.
+    fn note(&mut self, number: u64, change: impl FnOnce(&mut Received)) {
+        let kept = u64::try_from(self.log.len()).unwrap_or(u64::MAX);
+        let position =
+            number.checked_sub(self.count - kept).and_then(|position| usize::try_from(position).ok());
+        if let Some(line) = position.and_then(|position| self.log.get_mut(position)) {
+            change(line);
+        }
+    }
+
+    /// The request is no longer in flight.
+    fn settle(&mut self, number: u64, change: impl FnOnce(&mut Received)) {
+        self.state.in_flight = self.state.in_flight.saturating_sub(1);
+        self.note(number, change);
+    }
+}
+
 /// One request, as the region that received it tells it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Received {
     /// When, on the world's clock.
     pub at: Duration,
-    /// Method and path, `POST /v1/chat/completions`.
+    /// Method, path and query, `POST /v1/chat/completions`.
     pub path: String,
     /// The request's headers, credentials included: what may cross is a thing to test.
     pub headers: HeaderMap,
@@ -268,6 +287,16 @@ impl World {
         self.inner.changed.send_replace(());
     }
 
+    /// Has a region answer its next request that has no such answer yet with these steps, whatever is asked and whatever
+    /// is wrong: for the odd provider that no fault plays.
+    ///
+    /// # Errors
+    /// [`WorldError::UnknownRegion`].
+    pub fn answer_next(&self, region: &str, steps: Vec<Step>) -> Result<(), WorldError> {
+        self.place(self.index(region)?).state.prepared.push_back(steps);
+        Ok(())
+    }
+
     /// Sets how many requests a region admits from now on; `None` for any number.
     ///
     /// # Errors
@@ -330,7 +359,7 @@ impl World {
         place.state.in_flight += 1;
         place.log.push_back(Received {
             at,
-            path: format!("{} {}", call.method, call.path),
+            path: format!("{} {}", call.method, call.target),
             headers: call.headers,
             body: call.body,
             model: script.model,
@@ -391,26 +420,14 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    /// Changes the line, unless the log has forgotten it.
-    fn update(&self, place: &mut Place, change: impl FnOnce(&mut Received)) {
-        let kept = u64::try_from(place.log.len()).unwrap_or(u64::MAX);
-        let position =
-            self.number.checked_sub(place.count - kept).and_then(|position| usize::try_from(position).ok());
-        if let Some(line) = position.and_then(|position| place.log.get_mut(position)) {
-            change(line);
-        }
-    }
-
     pub(crate) fn note(&self, change: impl FnOnce(&mut Received)) {
-        self.update(&mut self.world.place(self.index), change);
+        self.world.place(self.index).note(self.number, change);
     }
 
     /// The region has done all that it will do.
     pub(crate) fn finish(&mut self, outcome: Outcome) {
         if !std::mem::replace(&mut self.finished, true) {
-            let mut place = self.world.place(self.index);
-            place.state.in_flight = place.state.in_flight.saturating_sub(1);
-            self.update(&mut place, |line| line.outcome = outcome);
+            self.world.place(self.index).settle(self.number, |line| line.outcome = outcome);
         }
     }
 }
@@ -418,9 +435,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.finished {
-            let mut place = self.world.place(self.index);
-            place.state.in_flight = place.state.in_flight.saturating_sub(1);
-            self.update(&mut place, |line| line.cancelled_by_caller = true);
+            self.world.place(self.index).settle(self.number, |line| line.cancelled_by_caller = true);
         }
     }
 }
