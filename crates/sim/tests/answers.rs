@@ -1,4 +1,5 @@
 //! What a healthy region answers, in each form, and what it refuses.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 mod common;
 

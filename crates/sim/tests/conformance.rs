@@ -1,4 +1,5 @@
 //! The in-memory transport keeps every promise of its trait: the suite runs against a region that does as it is told.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{
     sync::{

@@ -1,4 +1,5 @@
 //! The two players act one script out alike: same bytes, same end, same log, whatever the fault.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! What holds for any request and any fault.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The world: its seed, its clock, who is struck, what is logged, and scenarios.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;
 
@@ -84,7 +85,6 @@ async fn load_beyond_the_slots_slows_everyone() {
 
 #[tokio::test(start_paused = true)]
 async fn an_hour_of_faults_takes_no_time() {
-    #[expect(clippy::disallowed_methods, reason = "the promise is about real time")]
     let real = std::time::Instant::now();
     let world = world();
     world.inject(REGION, Fault::SlowFirstToken { delay: Duration::from_secs(50) }, When::always()).unwrap();

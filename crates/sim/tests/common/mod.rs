@@ -1,5 +1,11 @@
 //! Two callers that ask the same: one of the in-memory transport, one of a socket, byte by byte.
 #![expect(dead_code, reason = "each test binary uses a part of it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
