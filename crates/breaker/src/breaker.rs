@@ -471,6 +471,22 @@ impl Breaker {
     }
 }
 
+/// What the shared handle needs beside.
+impl Breaker {
+    pub(crate) const fn set_run(&mut self, run: u32) {
+        self.run = run;
+    }
+
+    /// The state without a look at the time.
+    pub(crate) const fn stored_state(&self) -> State {
+        self.state
+    }
+
+    pub(crate) const fn open_end(&self) -> u64 {
+        self.until
+    }
+}
+
 /// What dashboards and tests look at.
 impl Breaker {
     /// The config it was built from.

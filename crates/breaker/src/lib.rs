@@ -8,7 +8,9 @@ mod durations;
 mod error;
 mod gate;
 mod rule;
+mod shared;
 mod state;
+mod sync;
 mod trials;
 mod window;
 
@@ -17,4 +19,5 @@ pub use config::BreakerConfig;
 pub use error::ConfigError;
 pub use gate::Gate;
 pub use rule::{Counts, RateRule, Ratio, Thresholds, TripRule};
+pub use shared::{Guard, SharedBreaker};
 pub use state::{Event, Permit, Rejected, Report, State, TripReason, Verdict};
