@@ -1,5 +1,5 @@
 //! Each fault by its name, as a caller sees it.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 mod common;
 

@@ -211,7 +211,7 @@ pub(crate) fn deltas(stream: &str) -> String {
     frames
         .filter_map(|frame| {
             let openai = frame["choices"][0]["delta"]["content"].as_str();
-            openai.or(frame["delta"]["text"].as_str()).map(str::to_owned)
+            openai.or_else(|| frame["delta"]["text"].as_str()).map(str::to_owned)
         })
         .collect()
 }
