@@ -1,7 +1,7 @@
 //! Names that must lead somewhere: targets, regions, places. And what works but is probably not meant.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     time::{Duration, SystemTime},
 };
 
@@ -11,7 +11,6 @@ use super::{
     Config, Model, Provider, Target, Warning,
     fault::{Fault, Path},
     nearest,
-    provider::shown,
 };
 
 pub(super) use super::rules::numbers;
@@ -26,11 +25,7 @@ pub(super) fn names(config: &Config) -> (Vec<Fault>, Vec<Warning>) {
         names.provider(&Path::new(["providers", name]), name, provider);
     }
     for (name, regions) in &config.near {
-        let path = Path::new(["near", name]);
-        if regions.is_empty() {
-            names.fault(path.clone(), "no region is named", None);
-        }
-        names.are_regions(&path, regions);
+        names.near(&Path::new(["near", name]), regions);
     }
     for (name, model) in &config.models {
         names.model(&Path::new(["models", name]), name, model);
@@ -99,7 +94,8 @@ impl<'c> Names<'c> {
                 let help = "leave it out to allow all".to_owned();
                 self.fault(path.clone(), "the list allows no region", Some(help));
             }
-            self.are_regions(&path, residency);
+            let unknown = self.unknown(&path, residency);
+            self.faults.extend(unknown);
         }
         let mut seen = HashSet::new();
         for (index, target) in model.targets.iter().enumerate() {
@@ -182,15 +178,28 @@ impl<'c> Names<'c> {
         all.map(|(name, _)| name.as_str())
     }
 
-    fn are_regions(&mut self, path: &Path, regions: &[String]) {
-        for (index, region) in regions.iter().enumerate() {
-            if self.regions().all(|name| name != region) {
-                let known: HashSet<&str> = self.regions().collect();
-                let mut known: Vec<&str> = known.into_iter().collect();
-                known.sort_unstable();
+    /// The names among these that no provider has a region of.
+    fn unknown(&self, path: &Path, regions: &[String]) -> Vec<Fault> {
+        let known: BTreeSet<&str> = self.regions().collect();
+        let unknown = regions.iter().enumerate().filter(|(_, region)| !known.contains(region.as_str()));
+        unknown
+            .map(|(index, region)| {
                 let message = format!("no provider has a region `{region}`");
-                self.fault(path.index(index), message, nearest::help(region, known));
-            }
+                Fault::new(path.index(index), message).help(nearest::help(region, known.iter().copied()))
+            })
+            .collect()
+    }
+
+    /// A place may name regions that are still to come, as long as one is there.
+    fn near(&mut self, path: &Path, regions: &[String]) {
+        if regions.is_empty() {
+            self.fault(path.clone(), "no region is named", None);
+        }
+        let unknown = self.unknown(path, regions);
+        if unknown.len() < regions.len() {
+            self.warnings.extend(unknown);
+        } else {
+            self.faults.extend(unknown);
         }
     }
 
@@ -223,21 +232,13 @@ impl<'c> Names<'c> {
         }
         for places in by_url.into_values() {
             let [(provider, region), .., _] = places.as_slice() else { continue };
-            let Some(url) = self.url_of(provider, region) else { continue };
             let named: Vec<String> =
                 places.iter().map(|(name, region)| format!("`{name}/{region}`")).collect();
             let all = if places.len() == 2 { "both" } else { "all" };
-            let message =
-                format!("{} share one base URL ({url}): a failure of it takes {all}", named.join(", "));
+            let message = format!("{} share one base URL: a failure of it takes {all}", named.join(", "));
             let path = Path::new(["providers", provider, "regions", region, "base_url"]);
             self.warnings.push(Fault::new(path, message));
         }
-    }
-
-    fn url_of(&self, provider: &str, region: &str) -> Option<String> {
-        let (_, provider) = self.config.providers.iter().find(|(name, _)| name == provider)?;
-        let (_, region) = provider.regions.iter().find(|(name, _)| name == region)?;
-        Some(shown(&region.base_url))
     }
 
     fn prices(&mut self) {

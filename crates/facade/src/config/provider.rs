@@ -200,8 +200,8 @@ impl fmt::Debug for Region {
     }
 }
 
-/// A URL as messages may show it: scheme, host, port and path; nothing where a credential could hide.
-pub(super) fn shown(url: &Url) -> String {
+/// A URL as `Debug` may show it: scheme, host, port and path; nothing where a credential could hide.
+fn shown(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
 }

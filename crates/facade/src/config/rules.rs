@@ -71,8 +71,7 @@ impl Rules {
         if value.is_zero() {
             self.fault(path, "a duration of zero leaves no time");
         } else if value > LONGEST {
-            let message = format!("{} is above the longest, {}", words(value), words(LONGEST));
-            self.fault(path, message);
+            self.fault(path, format!("{} is above the longest, 365 days", words(value)));
         }
     }
 
@@ -225,8 +224,7 @@ impl Rules {
 
     fn is_http(&mut self, path: &Path, url: &Url) {
         if !matches!(url.scheme(), "http" | "https") {
-            let message = format!("expected an `http` or `https` URL, found scheme `{}`", url.scheme());
-            self.fault(path.clone(), message);
+            self.fault(path.clone(), "expected a URL that begins with `http://` or `https://`");
         } else if url.host_str().is_none_or(str::is_empty) {
             self.fault(path.clone(), "the URL has no host");
         }
