@@ -1,2 +1,28 @@
-//! The program `outrigger`.
-fn main() {}
+//! The program `outrigger`: an OpenAI-compatible gateway that fails over between regions and providers before its callers
+//! notice, with the tools to try it, check it and run it.
+//!
+//! A request's way: [`listener`] (a connection), [`entrance`] (its host, its name), [`routes`] (what is asked), the client of
+//! the crate `outrigger` (who answers), and back as bytes. Operators come in by [`admin`].
+
+mod admin;
+mod cli;
+mod entrance;
+mod file;
+mod hosts;
+mod listener;
+mod load;
+mod metrics;
+mod phase;
+mod query;
+mod request_id;
+mod routes;
+mod server;
+mod settings;
+mod signals;
+mod watch;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run(&|name| std::env::var(name).ok())
+}

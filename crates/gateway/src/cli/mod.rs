@@ -1,0 +1,66 @@
+//! The command line: one verb a module. Flags go before the environment (`OUTRIGGER_*`), and that before the file.
+//!
+//! Exit status 0: done. 1: it failed, or `check` found faults. 2: wrong usage.
+
+mod check;
+pub(crate) mod out;
+mod serve;
+mod sim;
+
+use std::{fs, future::Future, path::Path, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Looks up a variable of the environment.
+pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// An OpenAI-compatible gateway that stays upright when a region, a provider or a quota goes over.
+#[derive(Debug, Parser)]
+#[command(name = "outrigger", version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Serve(serve::Args),
+    Check(check::Args),
+    Sim(sim::Args),
+}
+
+/// Runs the verb that the process was started with.
+pub(crate) fn run(env: Env<'_>) -> ExitCode {
+    let done = match Cli::parse().verb {
+        Verb::Serve(args) => serve::run(&args, env),
+        Verb::Check(args) => check::run(&args, env),
+        Verb::Sim(args) => sim::run(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(Failed(message)) => {
+            out::note(format_args!("outrigger: {message}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why a verb failed, for whoever started it.
+#[derive(Debug)]
+pub(crate) struct Failed(String);
+
+impl<E: std::fmt::Display> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A text file, whole.
+fn read(path: &Path) -> Result<String, Failed> {
+    fs::read_to_string(path).map_err(|error| Failed(format!("cannot read {}: {error}", path.display())))
+}
+
+/// Runs a future to its end on a runtime of all cores.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}

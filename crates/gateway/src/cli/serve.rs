@@ -1,0 +1,74 @@
+//! `outrigger serve`: the gateway, until it is told to stop.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::Args as ClapArgs;
+use outrigger::{Client, Notice};
+
+use super::{Env, Failed, block_on, out, read};
+use crate::{
+    file::File,
+    server::{self, Parts, Running},
+    signals::Signals,
+    watch::{Watch, event},
+};
+
+/// Run the gateway
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// The configuration file
+    #[arg(long, env = "OUTRIGGER_CONFIG", value_name = "FILE")]
+    config: PathBuf,
+    /// Where callers come in, instead of the file's `server.listen`
+    #[arg(long, env = "OUTRIGGER_LISTEN", value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where operators come in, instead of the file's `server.admin`
+    #[arg(long, env = "OUTRIGGER_ADMIN", value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+}
+
+pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
+    let text = read(&args.config)?;
+    let mut file = File::read(&text, &args.config.display().to_string(), env)?;
+    for warning in &file.warnings {
+        out::note(format_args!("warning: {warning}"));
+    }
+    file.settings.listen = args.listen.unwrap_or(file.settings.listen);
+    file.settings.admin = args.admin.unwrap_or(file.settings.admin);
+    file.may_serve()?;
+    block_on(serve(file))
+}
+
+async fn serve(file: File) -> Result<ExitCode, Failed> {
+    let mut signals = Signals::listen()?;
+    let watch = Watch::new();
+    let forwarded = file.forwarded();
+    let max_held = usize::try_from(file.settings.max_held_answer.0).unwrap_or(usize::MAX);
+    let client = Client::builder()
+        .config(file.config)
+        .observer(watch.clone())
+        .observer(log)
+        .max_held_answer(max_held)
+        .build()?;
+    let running = server::start(&file.settings, Parts { client, watch, forwarded, world: None }).await?;
+    out::note(format_args!("listening {}", running.listen_url()));
+    out::note(format_args!("admin {}", running.admin_url()));
+    signals.next().await;
+    Ok(stop(running, &mut signals).await)
+}
+
+/// Lets what runs finish. A second signal ends it at once, and that counts as a failure.
+async fn stop(running: Running, signals: &mut Signals) -> ExitCode {
+    out::note("draining; a second signal ends it at once");
+    tokio::select! {
+        () = running.shutdown() => ExitCode::SUCCESS,
+        () = signals.next() => ExitCode::FAILURE,
+    }
+}
+
+/// What an operator reads afterwards: what changed, one line each.
+fn log(notice: &Notice) {
+    if let Some((name, facts)) = event(notice) {
+        out::note(format_args!("{name} {facts}"));
+    }
+}

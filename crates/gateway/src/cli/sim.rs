@@ -1,0 +1,75 @@
+//! `outrigger sim`: simulated regions of a provider on loopback ports, for anyone's tests.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::Args as ClapArgs;
+use sim::{Scenario, Server, World};
+
+use super::{Failed, block_on, out, read};
+use crate::{
+    admin, entrance::Entrance,
+    hosts::Hosts,
+    listener::Listener,
+    phase::{Phase, phases},
+    routes,
+    settings::Settings,
+    signals::Signals,
+};
+
+/// Run simulated regions, a mock provider for tests
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// Regions, faults and limits with their times; without it the article's three regions, all well
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
+    /// The first region's address; the others follow port by port
+    #[arg(long, env = "OUTRIGGER_SIM_LISTEN", default_value = "127.0.0.1:9101", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Where `/chaos` comes in
+    #[arg(long, env = "OUTRIGGER_SIM_ADMIN", default_value = "127.0.0.1:9100", value_name = "ADDRESS")]
+    admin: SocketAddr,
+    /// The seed of all chance, where no scenario says it
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failed> {
+    let scenario = match &args.scenario {
+        Some(path) => {
+            let text = read(path)?;
+            let parsed = Scenario::parse(&text);
+            Some(parsed.map_err(|error| Failed::from(format!("{}: {error}", path.display())))?)
+        }
+        None => None,
+    };
+    block_on(serve(args, scenario))
+}
+
+async fn serve(args: &Args, scenario: Option<Scenario>) -> Result<ExitCode, Failed> {
+    let mut signals = Signals::listen()?;
+    let world = match &scenario {
+        Some(scenario) => scenario.world()?,
+        None => World::article(args.seed),
+    };
+    let server = Server::bind(world.clone(), args.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
+    let listener = Listener::bind(args.admin, Settings::default().header_timeout)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", args.admin))?;
+    let admin = listener.address()?;
+    let (control, phases) = phases();
+    let chaos = routes::guarded(admin::chaos_router(world.clone()));
+    tokio::spawn(listener.serve(Entrance::new(chaos, Hosts::Own(Vec::new())), phases, Phase::Over));
+    for region in world.regions() {
+        out::result(format_args!("{region} {}", server.base_url(region)?));
+    }
+    out::note(format_args!("admin http://{admin}"));
+    if let Some(scenario) = &scenario {
+        world.play(scenario)?;
+    }
+    signals.next().await;
+    control.advance(Phase::Over);
+    server.shutdown().await;
+    Ok(ExitCode::SUCCESS)
+}

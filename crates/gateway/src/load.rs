@@ -1,0 +1,103 @@
+//! How much the gateway takes on at once: requests, and bytes of bodies held in memory.
+//!
+//! Both are counted over all callers and refused at the bound with 503 `overloaded`, because a gateway that runs out of memory
+//! takes every caller down with it. A [`Seat`] gives back what it holds when it is dropped, so that a caller who hangs up
+//! frees his place whatever state his request was in.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// The bounds, and what is taken of them.
+#[derive(Debug)]
+pub(crate) struct Load {
+    requests: Gauge,
+    bytes: Gauge,
+}
+
+#[derive(Debug)]
+struct Gauge {
+    taken: AtomicU64,
+    limit: u64,
+}
+
+impl Gauge {
+    fn new(limit: u64) -> Self {
+        Self { taken: AtomicU64::new(0), limit }
+    }
+
+    fn take(&self, amount: u64) -> bool {
+        let fits = |taken: u64| taken.checked_add(amount).filter(|&sum| sum <= self.limit);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+    }
+
+    fn give_back(&self, amount: u64) {
+        self.taken.fetch_sub(amount, Ordering::Relaxed);
+    }
+}
+
+impl Load {
+    /// Bounds of so many requests at once, and so many bytes of bodies over all of them.
+    pub(crate) fn new(max_requests: u64, max_bytes: u64) -> Arc<Self> {
+        Arc::new(Self { requests: Gauge::new(max_requests), bytes: Gauge::new(max_bytes) })
+    }
+
+    /// A place for one request, or `None` when all are taken.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Seat> {
+        self.requests.take(1).then(|| Seat { load: Arc::clone(self), bytes: 0 })
+    }
+}
+
+/// One request's place.
+///
+/// # Drop
+/// Gives back the place and the bytes held in it.
+#[derive(Debug)]
+#[must_use = "dropping the seat gives the place back"]
+pub(crate) struct Seat {
+    load: Arc<Load>,
+    bytes: u64,
+}
+
+impl Seat {
+    /// Notes that so many more bytes are held; `false` when that is more than all may hold together.
+    pub(crate) fn hold(&mut self, bytes: usize) -> bool {
+        let bytes = bytes as u64;
+        let fits = self.load.bytes.take(bytes);
+        if fits {
+            self.bytes += bytes;
+        }
+        fits
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.load.bytes.give_back(self.bytes);
+        self.load.requests.give_back(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_seat_is_free_again_with_all_it_held() {
+        let load = Load::new(1, 10);
+        let mut seat = load.enter().unwrap();
+        assert!(load.enter().is_none());
+        assert!(seat.hold(10) && !seat.hold(1));
+        drop(seat);
+        assert!(load.enter().unwrap().hold(10));
+    }
+
+    #[test]
+    fn a_refused_hold_takes_nothing() {
+        let load = Load::new(2, 10);
+        let (mut first, mut second) = (load.enter().unwrap(), load.enter().unwrap());
+        assert!(!first.hold(11));
+        assert!(second.hold(10));
+    }
+}

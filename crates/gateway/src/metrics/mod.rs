@@ -1,0 +1,255 @@
+//! The metrics: what the client's notices add up to, and how it stands now.
+//!
+//! What happened is counted as it happens; what is (circuits, health, attempts running, budgets) is read when the page is
+//! asked for, so that neither can drift from the engine's own state.
+
+mod family;
+mod page;
+
+use std::{sync::Arc, time::Duration};
+
+use outrigger::{CallError, Client, Notice, Outcome, Route, engine::DeploymentStatus, wire::Usage};
+
+use self::{
+    family::{Family, Label, Sizes, Sum},
+    page::{Kind, Page},
+};
+
+/// The content type of the page.
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The model label of a name that is not configured: callers must not be able to make series.
+const UNKNOWN: Label = Label::Word("_unknown");
+
+/// From a tenth of a millisecond, where our own time should lie, to what would be an accident.
+const OVERHEAD: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
+/// Around the second in which people begin to wait.
+const FIRST_TOKEN: &[f64] = &[0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0];
+/// Those of OpenTelemetry's semantic conventions for `gen_ai.client.operation.duration`.
+const DURATION: &[f64] =
+    &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+/// Those of OpenTelemetry's semantic conventions for `gen_ai.client.token.usage`.
+const TOKENS: &[f64] = &[
+    1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0,
+    67_108_864.0,
+];
+
+/// All that is counted.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    requests: Family<2, Sum>,
+    attempts: Family<4, Sum>,
+    failovers: Family<3, Sum>,
+    transitions: Family<4, Sum>,
+    advised: Family<3, Sum>,
+    tokens: Family<2, Sum>,
+    cost: Family<2, Sum>,
+    overhead: Family<0, Sizes>,
+    first_token: Family<3, Sizes>,
+    duration: Family<4, Sizes>,
+    usage: Family<4, Sizes>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let place = ["provider", "region", "model"];
+        let [provider, region, model] = place;
+        Self {
+            requests: Family::counter("outrigger_requests_total", [model, "outcome"], "Requests by how they ended."),
+            attempts: Family::counter(
+                "outrigger_attempts_total",
+                [provider, region, model, "class"],
+                "Attempts at deployments by how they ended.",
+            ),
+            failovers: Family::counter(
+                "outrigger_failovers_total",
+                ["from", "to", "class"],
+                "Requests that went on at another place, and why.",
+            ),
+            transitions: Family::counter(
+                "outrigger_breaker_transitions_total",
+                [provider, region, model, "to"],
+                "Changes of circuits by the state they came to.",
+            ),
+            advised: Family::counter(
+                "outrigger_failover_advised_total",
+                place,
+                "Times that three failures in a row advised to prefer another place.",
+            ),
+            tokens: Family::counter(
+                "outrigger_tokens_total",
+                [model, "kind"],
+                "Tokens that providers counted: input, output; cached_input and reasoning are parts of these.",
+            ),
+            cost: Family::counter("outrigger_cost_usd_total", [provider, model], "Cost in USD, where the price is known."),
+            overhead: Family::histogram(
+                "outrigger_overhead_seconds",
+                [],
+                OVERHEAD,
+                "Time of a request that was spent on no attempt: the gateway's own.",
+            ),
+            first_token: Family::histogram(
+                "outrigger_time_to_first_token_seconds",
+                place,
+                FIRST_TOKEN,
+                "Time of an attempt from its start to its first content.",
+            ),
+            duration: Family::histogram(
+                "gen_ai_client_operation_duration_seconds",
+                ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "error_type"],
+                DURATION,
+                "Duration of requests, from their start to the end of the answer.",
+            ),
+            usage: Family::histogram(
+                "gen_ai_client_token_usage",
+                ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type"],
+                TOKENS,
+                "Tokens of a request, by direction.",
+            ),
+        }
+    }
+
+    /// Counts what the client tells.
+    pub(crate) fn notice(&self, notice: &Notice) {
+        match notice {
+            Notice::AttemptEnded { route, class, first_token, .. } => {
+                let [provider, region, model] = place(route);
+                let class = class.map_or("success", |class| class.as_str());
+                self.attempts.add([provider, region, model, class.into()], 1.0);
+                if let Some(first_token) = first_token {
+                    self.first_token.add(place(route), first_token.as_secs_f64());
+                }
+            }
+            Notice::Failover { from, to, class, .. } => {
+                self.failovers.add([endpoint(from), endpoint(to), class.as_str().into()], 1.0);
+            }
+            Notice::Transition { route, to, .. } => {
+                let [provider, region, model] = place(route);
+                self.transitions.add([provider, region, model, to.as_str().into()], 1.0);
+            }
+            Notice::FailoverAdvised { route, .. } => self.advised.add(place(route), 1.0),
+            Notice::CallEnded { model, outcome, route, took, usage, cost_usd, .. } => {
+                self.call_ended(model, *outcome, route.as_ref(), *took, *usage, *cost_usd);
+            }
+            _ => {}
+        }
+    }
+
+    fn call_ended(
+        &self,
+        model: &Arc<str>,
+        outcome: Outcome,
+        route: Option<&Route>,
+        took: Duration,
+        usage: Option<Usage>,
+        cost_usd: Option<f64>,
+    ) {
+        self.requests.add([model.into(), outcome.as_str().into()], 1.0);
+        let chat = || Label::Word("chat");
+        let provider = || route.map_or(Label::Word(""), |route| Label::from(&route.provider));
+        // An empty label is an absent one; the conventions ask for `error.type` only on errors.
+        let error = if outcome == Outcome::Ok { "" } else { outcome.as_str() };
+        self.duration.add([chat(), provider(), model.into(), error.into()], took.as_secs_f64());
+        if let Some(usage) = usage {
+            let kinds = [
+                ("input", usage.input),
+                ("output", usage.output),
+                ("cached_input", usage.cached_input),
+                ("reasoning", usage.reasoning),
+            ];
+            for (kind, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
+                self.tokens.add([model.into(), kind.into()], count_of(count));
+            }
+            for (kind, count) in kinds.into_iter().take(2) {
+                self.usage.add([chat(), provider(), model.into(), kind.into()], count_of(count));
+            }
+        }
+        if let Some(cost) = cost_usd {
+            self.cost.add([provider(), model.into()], cost);
+        }
+    }
+
+    /// Notes the gateway's own part of a request's time.
+    pub(crate) fn overhead(&self, own: Duration) {
+        self.overhead.add([], own.as_secs_f64());
+    }
+
+    /// Counts a request that never reached the engine, and of which it therefore gives no notice.
+    pub(crate) fn unrouted(&self, client: &Client, model: &str, error: &CallError) {
+        let unrouted = matches!(
+            error,
+            CallError::ModelNotFound { .. }
+                | CallError::UnsupportedEndpoint { .. }
+                | CallError::UnknownRegion { .. }
+                | CallError::ResidencyUnsatisfiable { .. }
+                | CallError::ShuttingDown
+        );
+        if unrouted {
+            let configured = client.models().iter().find(|name| ***name == *model).map(Label::from);
+            self.requests.add([configured.unwrap_or(UNKNOWN), Outcome::Refused.as_str().into()], 1.0);
+        }
+    }
+
+    /// The page: what was counted, and how the client stands now.
+    pub(crate) fn page(&self, client: &Client) -> String {
+        let mut page = Page::default();
+        self.requests.write(&mut page);
+        self.attempts.write(&mut page);
+        self.failovers.write(&mut page);
+        self.transitions.write(&mut page);
+        self.advised.write(&mut page);
+        self.tokens.write(&mut page);
+        self.cost.write(&mut page);
+        self.overhead.write(&mut page);
+        self.first_token.write(&mut page);
+        self.duration.write(&mut page);
+        self.usage.write(&mut page);
+        write_state(&mut page, client);
+        page.into_text()
+    }
+}
+
+fn write_state(page: &mut Page, client: &Client) {
+    let deployments = client.deployments();
+    let mut gauge = |name: &str, help: &str, value: fn(&DeploymentStatus) -> f64| {
+        if deployments.is_empty() {
+            return;
+        }
+        page.begin(name, Kind::Gauge, help);
+        for status in &deployments {
+            let labels = [("provider", &*status.provider), ("region", &*status.region), ("model", &*status.model)];
+            page.sample(name, &labels, value(status));
+        }
+    };
+    gauge("outrigger_breaker_state", "State of the worst circuit: 0 closed, 1 half-open, 2 open.", circuit);
+    gauge("outrigger_health_score", "Health, 0 to 100.", |status| status.health);
+    gauge("outrigger_in_flight", "Attempts running.", |status| f64::from(status.in_flight));
+    let budgets = client.retry_budgets();
+    if !budgets.is_empty() {
+        page.begin("outrigger_retry_budget_tokens", Kind::Gauge, "Tokens left for retries.");
+        for (model, budget) in &budgets {
+            page.sample("outrigger_retry_budget_tokens", &[("model", model)], budget.balance);
+        }
+    }
+}
+
+/// A circuit that is switched off passes everything, as a closed one does.
+fn circuit(status: &DeploymentStatus) -> f64 {
+    match status.breaker {
+        "half_open" => 1.0,
+        "open" | "forced_open" => 2.0,
+        _ => 0.0,
+    }
+}
+
+fn place(route: &Route) -> [Label; 3] {
+    [Label::from(&route.provider), Label::from(&route.region), Label::from(&route.model)]
+}
+
+fn endpoint(route: &Route) -> Label {
+    Label::from(format!("{}/{}", route.provider, route.region))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a sum of tokens is a float in the text form anyway")]
+fn count_of(tokens: u64) -> f64 {
+    tokens as f64
+}

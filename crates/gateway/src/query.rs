@@ -1,0 +1,46 @@
+//! The query of a URL: a few names and values, percent-decoded.
+
+/// The value of a name, if the query has it and it is not empty.
+pub(crate) fn value(query: &str, name: &str) -> Option<String> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(key, _)| *key == name).map(|(_, value)| decode(value)).find(|value| !value.is_empty())
+}
+
+/// What is not a valid escape stays as it is; bytes that are no UTF-8 become the replacement character.
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let escaped = after.split_first_chunk::<2>().filter(|_| first == b'%').and_then(|(digits, after)| {
+            let digits = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()))?;
+            Some((u8::from_str_radix(digits, 16).ok()?, after))
+        });
+        let (byte, after) = match escaped {
+            Some(decoded) => decoded,
+            None if first == b'+' => (b' ', after),
+            None => (first, after),
+        };
+        bytes.push(byte);
+        rest = after;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_and_values_decoded() {
+        let query = "a=1&model=gpt%2D4.1%2Fmini+x&region=&b";
+        assert_eq!(value(query, "model").as_deref(), Some("gpt-4.1/mini x"));
+        assert_eq!(value(query, "region"), None);
+        assert_eq!(value(query, "b"), None);
+    }
+
+    #[test]
+    fn what_is_no_escape_stays() {
+        assert_eq!(value("a=%zz%4&b=%ff%+1", "a").as_deref(), Some("%zz%4"));
+        assert_eq!(value("a=%zz%4&b=%ff%+1", "b").as_deref(), Some("\u{fffd}% 1"));
+    }
+}

@@ -1,0 +1,150 @@
+//! `POST /v1/chat/completions`: a request's way through the gateway, and its answer's way back.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use outrigger::{Answer, AnswerBody, AttemptRecord, CallError};
+
+use super::{
+    Gateway, body,
+    error::{self, ApiError},
+    provenance::{Provenance, own_time},
+    stream::StreamBody,
+    wishes,
+};
+use crate::{load::Seat, phase::Phase};
+
+/// Answers a chat request.
+///
+/// # Cancel safety
+/// A caller that hangs up drops this future or the body it returned, and with it every upstream request.
+pub(crate) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let began = Instant::now();
+    let (head, body) = request.into_parts();
+    match answer(&gateway, &head.headers, body, began).await {
+        Ok((answer, seat)) => {
+            gateway.watch.metrics().overhead(own_time(began.elapsed(), &answer.attempts));
+            pass_on(&gateway, answer, seat, began)
+        }
+        Err(failure) => {
+            let provenance = Provenance::of_failure(failure.attempts(), began.elapsed());
+            let mut response = failure.response();
+            provenance.stamp(&mut response);
+            response
+        }
+    }
+}
+
+/// Why a request has no answer: our own words, or a provider's refusal as it came.
+enum Failure {
+    Own(ApiError),
+    Refused { status: StatusCode, headers: HeaderMap, body: Bytes, attempts: Vec<AttemptRecord> },
+}
+
+impl Failure {
+    fn attempts(&self) -> &[AttemptRecord] {
+        match self {
+            Self::Own(error) => error.attempts(),
+            Self::Refused { attempts, .. } => attempts,
+        }
+    }
+
+    fn response(&self) -> Response {
+        match self {
+            Self::Own(error) => error.response(),
+            Self::Refused { status, headers, body, .. } => {
+                let mut response = Response::new(Body::from(body.clone()));
+                *response.status_mut() = *status;
+                *response.headers_mut() = headers.clone();
+                error::refuse_retry(&mut response);
+                response
+            }
+        }
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Own(error)
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Rejected { status, headers, body, attempts, .. } => {
+                Self::Refused { status, headers, body, attempts }
+            }
+            error => Self::Own(error.into()),
+        }
+    }
+}
+
+async fn answer(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    body: Body,
+    began: Instant,
+) -> Result<(Answer, Seat), Failure> {
+    must_be_json(headers)?;
+    let mut seat = gateway.load.enter().ok_or_else(ApiError::overloaded)?;
+    let body = body::read(body, gateway.max_body, &mut seat).await?;
+    let request = outrigger::Request::chat(body).map_err(ApiError::from)?;
+    let request = wishes::apply(request, headers, &gateway.forwarded, began)?;
+    let model = request.model().to_owned();
+    let call = gateway.client.send(request);
+    let answered = tokio::select! {
+        answered = call => answered,
+        () = gateway.phases.reached(Phase::Over) => return Err(ApiError::draining().into()),
+    };
+    match answered {
+        Ok(answer) => Ok((answer, seat)),
+        Err(error) => {
+            gateway.watch.metrics().unrouted(&gateway.client, &model, &error);
+            Err(error.into())
+        }
+    }
+}
+
+/// The provider's status, headers and bytes, with where they came from.
+fn pass_on(gateway: &Gateway, answer: Answer, seat: Seat, began: Instant) -> Response {
+    let body = match answer.body {
+        AnswerBody::Whole { bytes, .. } => Body::from(bytes),
+        AnswerBody::Stream(stream) => Body::new(StreamBody::new(stream, &gateway.phases, seat)),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    let provenance = Provenance {
+        route: Some(&answer.route),
+        attempts: answer.attempts.len(),
+        gateway: own_time(began.elapsed(), &answer.attempts),
+        upstream: answer.timing.upstream,
+    };
+    provenance.stamp(&mut response);
+    response
+}
+
+/// A form that a web page can send without asking first is not taken, whatever it holds.
+fn must_be_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    let essence = |value: &HeaderValue| {
+        let text = value.to_str().unwrap_or_default();
+        let essence = text.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/json")
+    };
+    if headers.get(header::CONTENT_TYPE).is_some_and(essence) {
+        return Ok(());
+    }
+    Err(ApiError::caller(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        "the content-type must be application/json",
+    )
+    .at("content-type"))
+}

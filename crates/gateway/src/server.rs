@@ -1,0 +1,130 @@
+//! The running gateway: both listeners, from their binding to the end of the last answer.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::HeaderName;
+use hyper_util::server::graceful::GracefulShutdown;
+use outrigger::Client;
+use sim::World;
+use tokio::task::JoinHandle;
+
+use crate::{
+    admin::{self, Admin},
+    entrance::Entrance,
+    hosts::Hosts,
+    listener::Listener,
+    load::Load,
+    phase::{Phase, PhaseControl, phases},
+    routes::{self, Gateway},
+    settings::Settings,
+    watch::Watch,
+};
+
+/// What a gateway is started with beside its settings.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// The client, built with `watch` as an observer.
+    pub(crate) client: Client,
+    /// Who watches the client.
+    pub(crate) watch: Watch,
+    /// Callers' headers that some provider is to get beside the usual ones.
+    pub(crate) forwarded: Vec<HeaderName>,
+    /// The simulated world that `/chaos` may disturb.
+    pub(crate) world: Option<World>,
+}
+
+/// Binds both ports and serves.
+///
+/// # Errors
+/// An address that cannot be had, with its name.
+pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, StartError> {
+    let Parts { client, watch, forwarded, world } = parts;
+    let (control, phases) = phases();
+    let bind = async |address: SocketAddr| {
+        let refused = |error| StartError { address, error };
+        let listener = Listener::bind(address, settings.header_timeout).await.map_err(refused)?;
+        let bound = listener.address().map_err(refused)?;
+        Ok((listener, bound))
+    };
+    let (callers, listen) = bind(settings.listen).await?;
+    let (operators, admin) = bind(settings.admin).await?;
+
+    let gateway = Gateway {
+        client: client.clone(),
+        watch: watch.clone(),
+        phases: phases.clone(),
+        load: Load::new(u64::from(settings.max_concurrent), settings.max_buffered.0),
+        max_body: settings.max_body.0,
+        forwarded,
+    };
+    let own = Hosts::Own(settings.hosts.clone());
+    let hosts = if listen.ip().is_loopback() { own.clone() } else { Hosts::Any };
+    let for_callers = Entrance::new(routes::router(Arc::new(gateway)), hosts);
+    let for_operators =
+        Entrance::new(admin::router(Admin::new(client.clone(), watch, phases.clone()), world), own);
+    Ok(Running {
+        listen,
+        admin,
+        client,
+        drain: settings.drain,
+        control,
+        callers: tokio::spawn(callers.serve(for_callers, phases.clone(), Phase::Draining)),
+        operators: tokio::spawn(operators.serve(for_operators, phases, Phase::Over)),
+    })
+}
+
+/// An address that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {error}")]
+pub(crate) struct StartError {
+    address: SocketAddr,
+    error: io::Error,
+}
+
+/// A gateway that serves.
+///
+/// # Drop
+/// Ends it without waiting for anything: its streams break off, and say so.
+#[derive(Debug)]
+pub(crate) struct Running {
+    listen: SocketAddr,
+    admin: SocketAddr,
+    client: Client,
+    drain: Duration,
+    control: PhaseControl,
+    callers: JoinHandle<GracefulShutdown>,
+    operators: JoinHandle<GracefulShutdown>,
+}
+
+impl Running {
+    /// The base URL for callers, without `/v1`.
+    pub(crate) fn listen_url(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
+    /// The base URL for operators.
+    pub(crate) fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
+    /// Takes nothing new on, lets what runs finish for as long as the settings give it, breaks off the rest, and returns when
+    /// nothing is left running.
+    pub(crate) async fn shutdown(self) {
+        self.control.advance(Phase::Draining);
+        let mut finished = std::pin::pin!(async { tokio::join!(finish(self.callers), self.client.shutdown()) });
+        let in_time = tokio::time::timeout(self.drain, &mut finished).await;
+        self.control.advance(Phase::Over);
+        if in_time.is_err() {
+            // Every connection ends by itself now, those that cannot finish included.
+            finished.await;
+        }
+        finish(self.operators).await;
+    }
+}
+
+/// Waits for the connections of a listener that has closed its port.
+async fn finish(listener: JoinHandle<GracefulShutdown>) {
+    if let Ok(connections) = listener.await {
+        connections.shutdown().await;
+    }
+}

@@ -1,0 +1,122 @@
+//! `[server]`: where the gateway listens and how much it takes on. Reasons for each default: docs/defaults.md.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    str::FromStr,
+    time::Duration,
+};
+
+use serde::{Deserialize, Deserializer, de};
+
+const MIB: u64 = 1 << 20;
+
+/// The table `[server]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Settings {
+    /// Where callers come in: plain HTTP/1.1 and HTTP/2; TLS is terminated in front.
+    pub(crate) listen: SocketAddr,
+    /// Where operators come in.
+    pub(crate) admin: SocketAddr,
+    /// Where this gateway stands: the preferred region of models that name none.
+    pub(crate) region: Option<String>,
+    /// Whether `listen` may be reached from other machines though callers have no keys.
+    pub(crate) allow_open: bool,
+    /// Names, beside those of this machine, by which a loopback listener and the admin port may be called.
+    pub(crate) hosts: Vec<String>,
+    /// A request's body at most.
+    pub(crate) max_body: Size,
+    /// A plain answer at most that is held until it is whole.
+    pub(crate) max_held_answer: Size,
+    /// Bodies of all requests together at most.
+    pub(crate) max_buffered: Size,
+    /// Requests at once at most.
+    pub(crate) max_concurrent: u32,
+    /// Time for a connection to bring its first request.
+    #[serde(with = "humantime_serde")]
+    pub(crate) header_timeout: Duration,
+    /// Time for what runs to finish when the gateway is told to stop.
+    #[serde(with = "humantime_serde")]
+    pub(crate) drain: Duration,
+    /// When status and headers leave before the first content.
+    pub(crate) early_status: EarlyStatus,
+    /// Where spend is kept; empty for memory only.
+    pub(crate) state_dir: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self {
+            listen: local(8080),
+            admin: local(8081),
+            region: None,
+            allow_open: false,
+            hosts: Vec::new(),
+            max_body: Size(32 * MIB),
+            max_held_answer: Size(8 * MIB),
+            max_buffered: Size(512 * MIB),
+            max_concurrent: 4096,
+            header_timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(30),
+            early_status: EarlyStatus::Off,
+            state_dir: String::new(),
+        }
+    }
+}
+
+/// Bytes, written with a unit: `"32MiB"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+        let unit = match text.get(digits.len()..).map(str::trim) {
+            Some("B") => 1,
+            Some("KiB") => 1 << 10,
+            Some("MiB") => MIB,
+            Some("GiB") => 1 << 30,
+            _ => return Err("a size is a whole number with B, KiB, MiB or GiB, like \"32MiB\"".to_owned()),
+        };
+        let size = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+        size.map(Self).ok_or_else(|| "the size is no whole number, or too large".to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0)
+    }
+}
+
+/// When status and headers leave. This version knows one answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EarlyStatus {
+    /// With the first content, or the final error.
+    Off,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!("32MiB".parse(), Ok(Size(33_554_432)));
+        assert_eq!("7 KiB".parse(), Ok(Size(7168)));
+        for bad in ["32", "", "MiB", "1.5MiB", "-1B", "1MB", "99999999999GiB"] {
+            assert!(bad.parse::<Size>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Whoever watches the client from here: the metrics, and the listeners of `/events`.
+//!
+//! It must exist before the client, which takes its observers when it is built.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use outrigger::{Notice, Observer, Route};
+use serde_json::{Value, json};
+use tokio::sync::broadcast;
+
+use crate::metrics::Metrics;
+
+/// A listener that is further behind than this misses events, and is told how many.
+const BACKLOG: usize = 1024;
+
+/// Metrics and events of one client. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch {
+    metrics: Arc<Metrics>,
+    events: broadcast::Sender<Bytes>,
+}
+
+impl Watch {
+    pub(crate) fn new() -> Self {
+        Self { metrics: Arc::new(Metrics::new()), events: broadcast::Sender::new(BACKLOG) }
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Events from now on, each a whole frame of an event stream.
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Bytes> {
+        self.events.subscribe()
+    }
+}
+
+impl Observer for Watch {
+    fn notice(&self, notice: &Notice) {
+        self.metrics.notice(notice);
+        if self.events.receiver_count() == 0 {
+            return;
+        }
+        if let Some((name, data)) = event(notice) {
+            let frame = format!("event: {name}\ndata: {data}\n\n");
+            // Nobody listens any more: then nobody misses it.
+            drop(self.events.send(frame.into()));
+        }
+    }
+}
+
+/// What operators want to see as it happens: changes, not every call.
+pub(crate) fn event(notice: &Notice) -> Option<(&'static str, Value)> {
+    match notice {
+        Notice::Transition { route, from, to, reason, .. } => {
+            let reason = reason.as_ref().map(|reason| reason.as_str());
+            let states = json!({"from": from.as_str(), "to": to.as_str(), "reason": reason});
+            Some(("transition", with_place(route, states)))
+        }
+        Notice::Failover { model, from, to, class, .. } => {
+            let facts = json!({"model": **model, "from": from.to_string(), "to": to.to_string(), "class": class.as_str()});
+            Some(("failover", facts))
+        }
+        Notice::FailoverAdvised { route, .. } => Some(("failover_advised", with_place(route, json!({})))),
+        _ => None,
+    }
+}
+
+fn with_place(route: &Route, mut facts: Value) -> Value {
+    for (key, text) in [("provider", &route.provider), ("region", &route.region), ("model", &route.model)] {
+        facts[key] = Value::from(&**text);
+    }
+    facts
+}
