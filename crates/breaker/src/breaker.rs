@@ -265,14 +265,11 @@ impl Breaker {
         }
     }
 
-    /// A trial of the present half-open stay has ended, or one that was confirmed in it has failed after all.
+    /// A trial of the present half-open stay has ended.
     fn conclude(&mut self, kind: Kind, report: Report, now: u64) {
         match kind {
             Kind::Trial(number) if self.trials.take(number).is_some() => {}
-            Kind::Confirmed => {
-                // Its success is counted already: take that back.
-                self.trials.results.remove(Counts { total: 1, failures: 0, slow: 0 });
-            }
+            Kind::Confirmed => return self.recant(report, now),
             Kind::Trial(_) | Kind::Plain | Kind::Untracked => return,
         }
         let failed = match report.verdict {
@@ -283,6 +280,16 @@ impl Breaker {
         };
         self.draw = report.draw;
         self.weigh(failed, report.duration, report.retry_after, now);
+    }
+
+    /// A trial that was confirmed in this very stay has failed: its success was none.
+    fn recant(&mut self, report: Report, now: u64) {
+        self.draw = report.draw;
+        self.trials.results.failures += 1;
+        // Judged by rate, the stay is still undecided: its last trial decides.
+        if self.config.half_open_rate.is_none() {
+            self.trip(TripReason::TrialFailed, report.retry_after, now);
+        }
     }
 
     /// Counts a trial's result and decides the stay if it decides it.
