@@ -1,4 +1,7 @@
-//! The configuration: what a file becomes, what is wrong with it and where, and that code passes the same check.
+//! The configuration: what a file becomes, what is wrong with it and where, and that code passes the same
+//! check.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a helper of tests fails by panic, as they do")]
 
 #[path = "config/code.rs"]
 mod code;

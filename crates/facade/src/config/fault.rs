@@ -85,8 +85,8 @@ pub struct Place {
 
 /// One thing that is wrong. Shown as `file:line:column: path: message; help`.
 ///
-/// It never holds a secret: values of credentials are not quoted, and what came from the environment or from another file is
-/// named by its variable or its path.
+/// It never holds a secret: values of credentials are not quoted, and what came from the environment or from
+/// another file is named by its variable or its path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Fault {

@@ -101,7 +101,8 @@ pub(super) fn config(document: &Document<'_>, others: &[&str]) -> Result<(Config
     };
     let mut faults = tables.faults(TABLES);
     let is_sound = |table: &str| !faults.iter().any(|fault| top_of(&fault.path) == Some(table));
-    // A rule about names would blame what is only missing because of a fault told already; so would one about numbers.
+    // A rule about names would blame what is only missing because of a fault told already; so would one about
+    // numbers.
     let names_are_sound = ["providers", "models", "near"].into_iter().all(is_sound);
     let numbers_are_sound =
         faults.iter().all(|fault| top_of(&fault.path).is_none_or(|top| !TABLES.contains(&top)));
@@ -185,7 +186,8 @@ fn top_of(path: &Path) -> Option<&str> {
     }
 }
 
-/// Where a final value is written: a model's number may be that of the whole configuration, a region's that of its provider.
+/// Where a final value is written: a model's number may be that of the whole configuration, a region's that
+/// of its provider.
 fn in_file(document: &Document<'_>, path: &Path) -> Path {
     let steps = path.steps();
     let shared: Vec<Step> = match steps {

@@ -1,7 +1,9 @@
-//! Values from elsewhere: `${VAR}` and `${VAR:-default}` in strings, and `file:/path` for a string that is a file's content.
+//! Values from elsewhere: `${VAR}` and `${VAR:-default}` in strings, and `file:/path` for a string that is a
+//! file's content.
 //!
-//! It works on the parsed strings, not on the text before parsing: a variable's value can then neither break the syntax nor smuggle in
-//! a key, and positions stay those of the file. What came from elsewhere is not looked into again. `$${` writes a plain `${`.
+//! It works on the parsed strings, not on the text before parsing: a variable's value can then neither break
+//! the syntax nor smuggle in a key, and positions stay those of the file. What came from elsewhere is not
+//! looked into again. `$${` writes a plain `${`.
 
 use std::{
     fs::File,

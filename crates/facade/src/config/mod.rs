@@ -1,15 +1,15 @@
 //! The configuration of a client: plain data, checked once.
 //!
-//! A [`Config`] is made in code or read from TOML; both pass the same check when a client is built from it, so no client runs with
-//! a target that leads nowhere. Reading tells all faults of a file at once, each with file, line, column, the way to the value and
-//! the word that was probably meant. Nothing here touches the environment or a clock: variables are looked up through an argument.
+//! A [`Config`] is made in code or read from TOML; both pass the same check when a client is built from it,
+//! so no client runs with a target that leads nowhere. Reading tells all faults of a file at once, each with
+//! file, line, column, the way to the value and the word that was probably meant. Nothing here touches the
+//! environment or a clock: variables are looked up through an argument.
 //!
 //! ```
 //! use outrigger::config::{Config, Model, Provider, Target};
 //!
-//! let config = Config::new()
-//!     .provider("openai", Provider::openai().api_key("sk-...").region("us-east", "https://us.api.openai.com/v1")?)
-//!     .model("chat", Model::new([Target::new("openai", "gpt-4.1-mini")]));
+//! let config = Config::new()     .provider("openai", Provider::openai().api_key("sk-...").region("us-east",
+//! "https://us.api.openai.com/v1")?)     .model("chat", Model::new([Target::new("openai", "gpt-4.1-mini")]));
 //! assert!(config.check()?.is_empty(), "no warnings");
 //! # Ok::<(), outrigger::config::Faults>(())
 //! ```
@@ -77,8 +77,8 @@ impl Config {
         self
     }
 
-    /// Adds a model. Of its tables, those that are still the defaults become this configuration's, as they are now; so set these
-    /// first. A model pushed onto [`models`](Self::models) is taken as it is.
+    /// Adds a model. Of its tables, those that are still the defaults become this configuration's, as they
+    /// are now; so set these first. A model pushed onto [`models`](Self::models) is taken as it is.
     #[must_use]
     pub fn model(mut self, name: impl Into<String>, mut model: Model) -> Self {
         inherit(&mut model.timeouts, &self.timeouts);
@@ -101,8 +101,8 @@ impl Config {
         self
     }
 
-    /// Reads a configuration. `name` is what messages call the file, `env` looks up variables, `others` are the tables of the
-    /// file that belong to somebody else.
+    /// Reads a configuration. `name` is what messages call the file, `env` looks up variables, `others` are
+    /// the tables of the file that belong to somebody else.
     ///
     /// # Errors
     /// Every fault of the file.

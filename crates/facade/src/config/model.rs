@@ -7,7 +7,8 @@ use super::{Hedge, Retry, Routing, Timeouts};
 
 /// A model by the name that callers use: table `[models.NAME]`.
 ///
-/// The numbers are final: what the model's own tables leave out has been taken from the tables of the whole configuration.
+/// The numbers are final: what the model's own tables leave out has been taken from the tables of the whole
+/// configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Model {
@@ -59,7 +60,8 @@ pub struct Target {
     /// Its share beside others of its tier; above 0. Default 1.
     #[serde(default = "one")]
     pub weight: f64,
-    /// Whether the model goes on from an assistant message, so that it can continue another's broken stream. Default no.
+    /// Whether the model goes on from an assistant message, so that it can continue another's broken stream.
+    /// Default no.
     #[serde(default)]
     pub continues: bool,
     /// The longest context in tokens that it takes. Absent: not known.

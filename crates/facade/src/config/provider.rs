@@ -67,7 +67,8 @@ impl Provider {
         self
     }
 
-    /// Adds a region by its base URL: the API's root with its version, to which `/chat/completions` is appended.
+    /// Adds a region by its base URL: the API's root with its version, to which `/chat/completions` is
+    /// appended.
     ///
     /// # Errors
     /// `base_url` is no URL.

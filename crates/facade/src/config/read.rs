@@ -1,11 +1,13 @@
 //! From parsed TOML to Rust types, with every fault and where it is.
 //!
-//! serde stops at the first error and forgets where it was. Here each error keeps its place and its way, and the value it came from is
-//! set aside; reading then starts again without that value, until nothing new is found. A required key that was set aside takes
-//! its table along silently, since its fault is told already. So one run tells all, for any type that derives `Deserialize`.
+//! serde stops at the first error and forgets where it was. Here each error keeps its place and its way, and
+//! the value it came from is set aside; reading then starts again without that value, until nothing new is
+//! found. A required key that was set aside takes its table along silently, since its fault is told already.
+//! So one run tells all, for any type that derives `Deserialize`.
 //!
-//! A table may lie over another: what the upper one leaves out is read from the lower one (`[models.chat.timeouts]` over
-//! `[timeouts]`). Errors of a value that came from the environment, and of secrets, quote nothing.
+//! A table may lie over another: what the upper one leaves out is read from the lower one
+//! (`[models.chat.timeouts]` over `[timeouts]`). Errors of a value that came from the environment, and of
+//! secrets, quote nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,7 +31,8 @@ use super::{
 /// Each fault costs one more reading; a file with more of them is not being edited, but broken.
 const MOST_FAULTS: usize = 100;
 
-/// Where a value is named: the offset of its key, or of an element itself. No two values share one, so it also identifies it.
+/// Where a value is named: the offset of its key, or of an element itself. No two values share one, so it
+/// also identifies it.
 pub(super) type Spot = usize;
 
 /// What a reading must know of the file beside its tables.

@@ -1,8 +1,9 @@
 //! A text that is used and never shown.
 //!
-//! Keys reach logs by accident: a `{:?}` of a struct that holds one, an error that quotes the bad value. So the type has no
-//! `Display`, its `Debug` shows nothing, and what reads the configuration knows it by name and quotes nothing of it, not even when
-//! the value is malformed. The memory is not wiped: who can read it can read the connection's too.
+//! Keys reach logs by accident: a `{:?}` of a struct that holds one, an error that quotes the bad value. So
+//! the type has no `Display`, its `Debug` shows nothing, and what reads the configuration knows it by name
+//! and quotes nothing of it, not even when the value is malformed. The memory is not wiped: who can read it
+//! can read the connection's too.
 
 use std::{fmt, sync::Arc};
 

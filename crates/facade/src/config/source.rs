@@ -1,7 +1,7 @@
 //! A file that has been parsed: its tables, and the line and column of everything in it.
 //!
-//! One file serves several owners: the client reads its tables, the gateway its own, and both tell faults the same way. So the
-//! document is shared, and each owner reads the tables that it knows.
+//! One file serves several owners: the client reads its tables, the gateway its own, and both tell faults the
+//! same way. So the document is shared, and each owner reads the tables that it knows.
 
 use serde::de::DeserializeOwned;
 use toml::{
@@ -37,7 +37,8 @@ impl<'a> Document<'a> {
     /// A variable that is not set is a fault of the table it stands in, told when that is read.
     ///
     /// # Errors
-    /// The text is over [`MOST_BYTES`], or is not TOML; every error of syntax that the parser can tell apart is told.
+    /// The text is over [`MOST_BYTES`], or is not TOML; every error of syntax that the parser can tell apart
+    /// is told.
     pub fn parse(text: &'a str, name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut document = Self {
             name: name.to_owned(),
@@ -64,8 +65,8 @@ impl<'a> Document<'a> {
         Ok(document)
     }
 
-    /// Reads a table at the top of the file; `None` when it is absent. Keys that `T` does not know are faults, whatever it says
-    /// of them itself.
+    /// Reads a table at the top of the file; `None` when it is absent. Keys that `T` does not know are
+    /// faults, whatever it says of them itself.
     ///
     /// # Errors
     /// Every fault of the table.
@@ -78,8 +79,8 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Gives a fault its place: that of its path, or of the nearest table around it that the file has. Values that came from the
-    /// environment or another file are replaced by what is written for them.
+    /// Gives a fault its place: that of its path, or of the nearest table around it that the file has. Values
+    /// that came from the environment or another file are replaced by what is written for them.
     #[must_use]
     pub fn place(&self, fault: Fault) -> Fault {
         let offset = self.find(fault.path.steps()).map_or(0, |(_, offset)| offset);
@@ -185,8 +186,8 @@ impl<'a> Document<'a> {
 
 /// A text in which a value from elsewhere gives way to what is written for it.
 ///
-/// Messages quote whole values in backticks; those always give way. Elsewhere a value of less than six characters is left: it would be
-/// found inside common words, and is no key.
+/// Messages quote whole values in backticks; those always give way. Elsewhere a value of less than six
+/// characters is left: it would be found inside common words, and is no key.
 fn without(text: &str, value: &str, written: &str) -> String {
     let quoted = text.replace(&format!("`{value}`"), &format!("`{written}`"));
     if value.len() < 6 { quoted } else { quoted.replace(value, written) }
@@ -213,8 +214,8 @@ impl<'d> Tables<'d> {
         read::read(node, &Path::new(path.iter().copied()), &mut self.marks, &mut self.faults)
     }
 
-    /// Reads the table at `path` over the one at `under`, of which `only` these keys show through. `None` when neither is there,
-    /// or a fault leaves nothing.
+    /// Reads the table at `path` over the one at `under`, of which `only` these keys show through. `None`
+    /// when neither is there, or a fault leaves nothing.
     pub(super) fn over<T: DeserializeOwned>(
         &mut self,
         path: &[&str],
@@ -243,7 +244,8 @@ impl<'d> Tables<'d> {
     pub(super) fn keys(&mut self, path: &[&str]) -> Vec<String> {
         let Some(node) = self.node(path) else { return Vec::new() };
         let DeValue::Table(table) = node.value.get_ref() else {
-            self.fault(Fault::new(Path::new(path.iter().copied()), "expected a table"));
+            let message = format!("expected a table, found {}", node.value.get_ref().type_str());
+            self.fault(Fault::new(Path::new(path.iter().copied()), message));
             return Vec::new();
         };
         let mut keys: Vec<_> =

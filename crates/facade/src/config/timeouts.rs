@@ -31,8 +31,8 @@ pub struct Timeouts {
     /// The longest silence between two content events of a stream. Default 15 s.
     #[serde(deserialize_with = "super::values::duration")]
     pub idle: Duration,
-    /// From the request to its whole plain answer, or to its stream's first content, all attempts together. The caller's own
-    /// deadline shortens it. Default 600 s.
+    /// From the request to its whole plain answer, or to its stream's first content, all attempts together.
+    /// The caller's own deadline shortens it. Default 600 s.
     #[serde(deserialize_with = "super::values::duration")]
     pub total: Duration,
     /// The longest that a stream may last. Default 1 h.

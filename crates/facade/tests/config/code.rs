@@ -137,8 +137,9 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// **Code and file are judged alike.** A configuration made in code and the same one written as a file are equal, and have the
-    /// same faults; the file's have a place besides. Fails if a rule looks at the file only, or at the merged numbers only.
+    /// **Code and file are judged alike.** A configuration made in code and the same one written as a file
+    /// are equal, and have the same faults; the file's have a place besides. Fails if a rule looks at the
+    /// file only, or at the merged numbers only.
     #[test]
     fn code_and_file_are_judged_alike(drawn in drawn()) {
         match (drawn.in_code().check(), read(&drawn.in_toml())) {
@@ -160,8 +161,8 @@ proptest! {
         }
     }
 
-    /// **No file breaks the reader.** Whatever is written, reading ends with a configuration or with placed faults. Fails on a panic, or on a
-    /// reading that sets nothing aside and starts again for ever.
+    /// **No file breaks the reader.** Whatever is written, reading ends with a configuration or with placed
+    /// faults. Fails on a panic, or on a reading that sets nothing aside and starts again for ever.
     #[test]
     fn no_file_breaks_the_reader(
         lines in prop::collection::vec("(\\[{1,2}(models|providers|timeouts|near|é)(\\.(a|regions|\"b c\"|timeouts|targets)){0,3}\\]{1,2}|(targets|base_url|idle|dialect|regions) = (1|-1|nan|\"\\$\\{A\\}\"|\"openai\"|\\[\\{\\}, 1\\]|\\{ a = 1 \\}|\\[\\]))", 0..12),

@@ -4,7 +4,8 @@ use outrigger::config::{Fault, MOST_BYTES};
 
 use super::{SOUND, read};
 
-/// Reads a file in which `¶` stands before the place of its only fault, and compares the fault's line without the place.
+/// Reads a file in which `¶` stands before the place of its only fault, and compares the fault's line without
+/// the place.
 #[track_caller]
 fn check(marked: &str, expected: &str) {
     let (before, after) = marked.split_once('¶').expect("a mark");
@@ -95,7 +96,7 @@ fn a_value_of_another_kind_is_named() {
     check_in("[retry]\nbudget = ¶99999999999999999999", "retry.budget: the number is too large");
     check_in("[hedge]\nenabled = ¶\"yes\"", "hedge.enabled: expected true or false, found string \"yes\"");
     check("retry = ¶5", "retry: expected a table, found integer `5`");
-    check("near = ¶5", "near: expected a table");
+    check("near = ¶5", "near: expected a table, found integer");
     check_in(
         "[routing]\nstrategy = ¶\"composit\"",
         "routing.strategy: unknown value `composit`; did you mean `composite`?",
@@ -308,8 +309,9 @@ fn the_breakers_own_faults_bear_the_models_path() {
     );
 }
 
-/// **One run tells all.** Faults of every kind in one file are told together, in the order of the file, each once, and a fault told
-/// does not bring others along. Fails if reading stops at the first, or if a model repeats a fault of a table it inherits.
+/// **One run tells all.** Faults of every kind in one file are told together, in the order of the file, each
+/// once, and a fault told does not bring others along. Fails if reading stops at the first, or if a model
+/// repeats a fault of a table it inherits.
 #[test]
 fn all_faults_of_a_file_are_told_at_once() {
     let text = "\

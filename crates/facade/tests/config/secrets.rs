@@ -2,8 +2,9 @@
 
 use super::read;
 
-/// **Secrets stay secret.** Wherever a credential stands and however malformed it is, neither the configuration's `Debug` nor a fault
-/// nor a warning holds a part of it. Fails if an error of serde or of the URL parser is passed on with the value it quotes.
+/// **Secrets stay secret.** Wherever a credential stands and however malformed it is, neither the
+/// configuration's `Debug` nor a fault nor a warning holds a part of it. Fails if an error of serde or of the
+/// URL parser is passed on with the value it quotes.
 #[test]
 fn no_message_holds_a_secret() {
     let provider = |keys: &str| format!("[providers.p]\ndialect = \"openai\"\n{keys}\n");
@@ -36,8 +37,8 @@ fn no_message_holds_a_secret() {
     }
 }
 
-/// **What comes from the environment is named by its variable.** Put into any place of a file, right or wrong, the value of a variable is
-/// in no message. Fails if a message quotes the resolved value.
+/// **What comes from the environment is named by its variable.** Put into any place of a file, right or
+/// wrong, the value of a variable is in no message. Fails if a message quotes the resolved value.
 #[test]
 fn a_variables_value_is_not_shown_wherever_it_stands() {
     let files = [

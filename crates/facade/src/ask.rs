@@ -1,0 +1,99 @@
+//! From a caller's wishes to what the engine is asked; what no deployment can satisfy is refused here, before any attempt.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use crate::{
+    engine::{Ask, Plan},
+    error::CallError,
+    request::Request,
+};
+
+/// What `request` asks of the engine.
+///
+/// # Errors
+/// [`CallError::ModelNotFound`], [`CallError::UnsupportedEndpoint`], [`CallError::UnknownRegion`],
+/// [`CallError::ResidencyUnsatisfiable`].
+pub(crate) fn of(plan: &Plan, request: &Request) -> Result<Ask, CallError> {
+    let name = request.model();
+    let not_found = || CallError::ModelNotFound { model: name.to_owned() };
+    let model = plan.model(name).ok_or_else(not_found)?;
+    if plan.models.get(model).is_none_or(|model| model.tiers.iter().all(Vec::is_empty)) {
+        return Err(CallError::UnsupportedEndpoint { model: name.to_owned(), api: request.api.path() });
+    }
+    let mut ask = Ask::new(model, request.is_stream());
+    ask.prefer = preferred(plan, request)?;
+    ask.residency = residency(plan, model, request)?;
+    ask.affinity = request.session.as_deref().or(request.facts.prompt_cache_key.as_deref()).map(hash);
+    ask.tokens = estimated_tokens(request);
+    ask.deadline = request.deadline;
+    ask.single = request.single;
+    Ok(ask)
+}
+
+/// An ask that only wants to know what would be chosen.
+///
+/// # Errors
+/// [`CallError::ModelNotFound`], [`CallError::UnknownRegion`].
+pub(crate) fn for_explanation(plan: &Plan, model: &str, region: Option<&str>) -> Result<Ask, CallError> {
+    let number = plan.model(model).ok_or_else(|| CallError::ModelNotFound { model: model.to_owned() })?;
+    let mut ask = Ask::new(number, true);
+    if let Some(region) = region {
+        ask.prefer =
+            plan.near(region).ok_or_else(|| CallError::UnknownRegion { region: region.to_owned() })?;
+    }
+    Ok(ask)
+}
+
+fn preferred(plan: &Plan, request: &Request) -> Result<Vec<Arc<str>>, CallError> {
+    let unknown = |name: &str| CallError::UnknownRegion { region: name.to_owned() };
+    if let Some(name) = &request.region {
+        // A caller's region may be a region or a name of `[near]`.
+        return plan.near(name).ok_or_else(|| unknown(name));
+    }
+    match &request.near {
+        Some(place) => plan.near(place).ok_or_else(|| unknown(place)),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The regions allowed: the model's own, narrowed by the caller's.
+fn residency(plan: &Plan, model: usize, request: &Request) -> Result<Option<Vec<Arc<str>>>, CallError> {
+    let Some(wanted) = &request.residency else { return Ok(None) };
+    let Some(model) = plan.models.get(model) else { return Ok(None) };
+    let mut allowed = Vec::with_capacity(wanted.len());
+    for name in wanted {
+        let region = plan.region(name).ok_or_else(|| CallError::UnknownRegion { region: name.clone() })?;
+        if model.residency.as_ref().is_none_or(|own| own.contains(region)) {
+            allowed.push(Arc::clone(region));
+        }
+    }
+    let served = model
+        .tiers
+        .iter()
+        .flatten()
+        .filter_map(|&number| plan.deployments.get(number))
+        .any(|deployment| allowed.contains(&deployment.route.region));
+    if served {
+        Ok(Some(allowed))
+    } else {
+        Err(CallError::ResidencyUnsatisfiable { model: model.name.to_string(), allowed: wanted.join(", ") })
+    }
+}
+
+/// A key for affinity. Stable within a process, which is all that keeping a prompt cache warm needs.
+fn hash(key: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What the request may use of a tokens-per-minute limit: four bytes of input a token (the rule of thumb that OpenAI gives
+/// for English), and the most that the answer may take.
+fn estimated_tokens(request: &Request) -> u32 {
+    let input = request.body.len() / 4;
+    let output = request.facts.max_tokens.unwrap_or(0);
+    u32::try_from(input).unwrap_or(u32::MAX).saturating_add(u32::try_from(output).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,188 @@
+//! One attempt, executed: sends the request, reads the answer to its first content or its whole, and says what came of it.
+//!
+//! An attempt decides nothing: it has no time limit of its own and does not know of others. Dropping its future gives the
+//! upstream connection up.
+
+use std::{future::poll_fn, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode, header};
+use transport::{ErrorKind, Phase, Response, Sent, TransportError};
+use wire::{Class, Usage};
+
+use crate::{
+    engine::{AttemptFailure, CallId, Event},
+    outgoing::Outgoing,
+    reader::{Progress, Reader},
+    shared::Shared,
+};
+
+/// The most that is held of a stream before its first content: pings, comments, role-only deltas.
+const MAX_PREAMBLE: usize = 1 << 20;
+
+/// What came of an attempt.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The whole plain answer.
+    Whole { head: Head, bytes: Bytes, usage: Option<Usage> },
+    /// The first content of an answer that flows.
+    Speaking { head: Head, reader: Reader },
+    /// No answer; with the provider's own words, where it had any.
+    Failed { failure: AttemptFailure, refusal: Option<Refusal> },
+}
+
+/// The head of an answer, as far as it goes back.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+}
+
+/// What a provider said when it refused.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub head: Head,
+    pub body: Bytes,
+}
+
+/// Makes one attempt.
+///
+/// # Cancel safety
+/// Dropping the future ends the attempt; the engine is told by whoever drops it.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    outgoing: Arc<Outgoing>,
+    call: CallId,
+    ordinal: u8,
+    deployment: usize,
+) -> Ended {
+    let Some(request) = outgoing.to(deployment) else {
+        return failed(AttemptFailure::new(Class::CallerFault));
+    };
+    let response = match shared.transport.send(request).await {
+        Ok(response) => response,
+        Err(error) => return failed(unsent(&error)),
+    };
+    shared.tell(Event::Head { call, attempt: ordinal }, &mut Vec::new());
+    let Response { status, headers, body, .. } = response;
+    let head = Head { status, headers };
+    if !status.is_success() {
+        let mut reader = Reader::plain(body);
+        // A refusal that breaks off is classified by what came of it.
+        let (body, _) = hold(&mut reader, wire::MAX_ERROR_BODY).await;
+        return refused(&shared, head, body);
+    }
+    if outgoing.request.is_stream() && is_event_stream(&head.headers) {
+        return first_content(head, Reader::events(body)).await;
+    }
+    let mut reader = Reader::plain(body);
+    match hold(&mut reader, shared.max_held).await {
+        (beginning, Progress::Read { .. }) => {
+            // Larger than may be held: it flows from here, and can no longer be retried.
+            Ended::Speaking { head, reader: reader.starting_with(beginning) }
+        }
+        (_, Progress::Broken(class)) => {
+            failed(AttemptFailure { status: Some(status.as_u16()), ..AttemptFailure::new(class) })
+        }
+        (bytes, Progress::End) => whole(head, bytes, outgoing.request.is_stream()),
+    }
+}
+
+/// Reads on to the first content, or to the end of an answer that explains why it has none.
+async fn first_content(head: Head, mut reader: Reader) -> Ended {
+    let status = Some(head.status.as_u16());
+    let broken = |class| failed(AttemptFailure { status, ..AttemptFailure::new(class) });
+    loop {
+        let progress = poll_fn(|cx| reader.poll_read(cx)).await;
+        match progress {
+            Progress::Broken(class) => return broken(class),
+            Progress::Read { content: true } => return Ended::Speaking { head, reader },
+            Progress::Read { .. } if reader.held() > MAX_PREAMBLE => return broken(Class::Malformed),
+            Progress::Read { .. } if !reader.done => {}
+            Progress::Read { .. } | Progress::End => {
+                return match reader.said.failure() {
+                    Some(failure) if reader.said.finished > 0 || reader.said.nothing => broken(failure.class),
+                    None => Ended::Speaking { head, reader },
+                    Some(_) => broken(Class::Cut),
+                };
+            }
+        }
+    }
+}
+
+/// Reads a plain body to its end, or to more than `limit` bytes.
+async fn hold(reader: &mut Reader, limit: usize) -> (Bytes, Progress) {
+    let mut first: Option<Bytes> = None;
+    let mut more = BytesMut::new();
+    loop {
+        let progress = poll_fn(|cx| reader.poll_read(cx)).await;
+        while let Some(chunk) = reader.take_ready() {
+            match &first {
+                None => first = Some(chunk),
+                Some(first) => {
+                    if more.is_empty() {
+                        more.extend_from_slice(first);
+                    }
+                    more.extend_from_slice(&chunk);
+                }
+            }
+        }
+        let held = more.len().max(first.as_ref().map_or(0, Bytes::len));
+        if held > limit || !matches!(progress, Progress::Read { .. }) {
+            let bytes = if more.is_empty() { first.unwrap_or_default() } else { more.freeze() };
+            return (bytes, progress);
+        }
+    }
+}
+
+/// A plain answer that came whole. That the bytes are all there does not make them an answer.
+fn whole(head: Head, bytes: Bytes, stream_wanted: bool) -> Ended {
+    let facts = wire::read_chat_answer(&bytes);
+    // A stream was asked for: an answer that does not stream is not what the caller can read.
+    let class = facts.failure().map(|failure| failure.class).or(stream_wanted.then_some(Class::Malformed));
+    match class {
+        Some(class) => {
+            failed(AttemptFailure { status: Some(head.status.as_u16()), ..AttemptFailure::new(class) })
+        }
+        None => Ended::Whole { head, bytes, usage: facts.usage },
+    }
+}
+
+/// A refusal: its class is read from its body, not only from its status.
+fn refused(shared: &Shared, head: Head, body: Bytes) -> Ended {
+    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let said = wire::classify(head.status.as_u16(), header, &body, shared.wall());
+    let failure = AttemptFailure {
+        status: Some(head.status.as_u16()),
+        retry_after: said.retry_after,
+        ..AttemptFailure::new(said.class)
+    };
+    Ended::Failed { failure, refusal: Some(Refusal { head, body }) }
+}
+
+/// No head came.
+pub(crate) fn unsent(error: &TransportError) -> AttemptFailure {
+    let class = match error.kind() {
+        ErrorKind::Refused | ErrorKind::Dns | ErrorKind::Tls | ErrorKind::Timeout(Phase::Connect) => {
+            Class::Unreachable
+        }
+        ErrorKind::Timeout(_) => Class::Timeout,
+        ErrorKind::Cut => Class::Cut,
+        ErrorKind::Protocol => Class::Malformed,
+        // A header or CA file that cannot be used is the configuration's fault at this endpoint.
+        ErrorKind::InvalidRequest => Class::Unreachable,
+        _ => Class::Reset,
+    };
+    AttemptFailure { sent: error.sent() != Sent::No, ..AttemptFailure::new(class) }
+}
+
+fn failed(failure: AttemptFailure) -> Ended {
+    Ended::Failed { failure, refusal: None }
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
+}

@@ -1,0 +1,190 @@
+//! The client: built once, shared by all tasks, asked for answers.
+
+use std::{sync::Arc, time::SystemTime};
+
+use breaker::Gate;
+use registry::{Explanation, Selector};
+use transport::Transport;
+
+use crate::{
+    answer::Answer,
+    chat::ChatCall,
+    config::Config,
+    driver,
+    engine::{DeploymentStatus, Engine, Plan, RetryBudgetStatus},
+    error::{BuildError, CallError},
+    health,
+    observe::Observer,
+    request::Request,
+    shared::{Shared, now},
+};
+
+/// A client for many providers and regions. Cloning it is cheap, and all clones share their state.
+///
+/// # Drop
+/// Dropping the last clone stops its health checks. Calls and streams in progress keep what they need and go on.
+#[derive(Clone, Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+    _checks: Arc<health::Checks>,
+}
+
+impl Client {
+    /// Begins a client.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// Begins a chat with a model, by its public name.
+    pub fn chat(&self, model: impl Into<String>) -> ChatCall<'_> {
+        ChatCall::new(self, model.into())
+    }
+
+    /// Makes one call: to the best deployment, and on to others before the caller notices.
+    ///
+    /// # Errors
+    /// See [`CallError`]: each variant says what was tried and when to come back.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels every upstream request it has running.
+    pub async fn send(&self, request: Request) -> Result<Answer, CallError> {
+        driver::drive(&self.shared, request).await
+    }
+
+    /// The public models, in the order of the configuration.
+    pub fn models(&self) -> Vec<Arc<str>> {
+        self.shared.plan.model_names().cloned().collect()
+    }
+
+    /// The state of every deployment.
+    pub fn deployments(&self) -> Vec<DeploymentStatus> {
+        self.shared.engine().deployments(now())
+    }
+
+    /// The retry budget of every model, by its public name.
+    pub fn retry_budgets(&self) -> Vec<(Arc<str>, RetryBudgetStatus)> {
+        self.shared.engine().retry_budgets()
+    }
+
+    /// Every candidate for a model with the terms of its score, the choice, and why the others lost; tier by tier.
+    ///
+    /// # Errors
+    /// [`CallError::ModelNotFound`], [`CallError::UnknownRegion`].
+    pub fn explain(&self, model: &str, region: Option<&str>) -> Result<Vec<Explanation>, CallError> {
+        let ask = crate::ask::for_explanation(&self.shared.plan, model, region)?;
+        let draw = self.shared.draw();
+        Ok(self.shared.engine().explain(&ask, draw, now()))
+    }
+
+    /// Takes deployments out by hand, or puts them back: all at `provider` and `region`, or only `model` there. Returns
+    /// how many that were.
+    pub fn cordon(&self, provider: &str, region: &str, model: Option<&str>, out: bool) -> usize {
+        self.shared.engine().cordon(provider, region, model, out)
+    }
+
+    /// Takes no new calls, and returns when those in progress have ended and the health checks have stopped.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the client closed to new calls.
+    pub async fn shutdown(&self) {
+        self.shared.close().await;
+        self._checks.stopped().await;
+    }
+}
+
+type MakeGate = dyn Fn() -> Box<dyn Gate> + Send + Sync;
+
+/// Builds a [`Client`]. Each piece has a default and can be swapped.
+#[derive(Default)]
+pub struct ClientBuilder {
+    config: Config,
+    transport: Option<Arc<dyn Transport>>,
+    selector: Option<Box<dyn Selector>>,
+    gate: Option<Box<MakeGate>>,
+    observers: Vec<Arc<dyn Observer>>,
+    seed: Option<u64>,
+    max_held: Option<usize>,
+}
+
+impl std::fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl ClientBuilder {
+    /// Providers, models and their numbers.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// What sends requests. Default: reqwest.
+    #[must_use]
+    pub fn transport(mut self, transport: impl Transport + 'static) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// What chooses among eligible deployments. Default: the scoring that the configuration names.
+    #[must_use]
+    pub fn selector(mut self, selector: impl Selector + 'static) -> Self {
+        self.selector = Some(Box::new(selector));
+        self
+    }
+
+    /// What guards each circuit: every endpoint and deployment gets a clone. Default: the breaker.
+    #[must_use]
+    pub fn gate(mut self, gate: impl Gate + Clone + Sync + 'static) -> Self {
+        self.gate = Some(Box::new(move || Box::new(gate.clone())));
+        self
+    }
+
+    /// Someone who watches. There may be several.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
+    /// The seed of all chance. Default: from the operating system's randomness.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// The largest plain answer that is held until it is whole, in bytes; a larger one flows, and is no longer retryable.
+    /// Default 8 MiB.
+    #[must_use]
+    pub fn max_held_answer(mut self, bytes: usize) -> Self {
+        self.max_held = Some(bytes);
+        self
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    /// [`BuildError::Config`] with every fault of the configuration; [`BuildError::Machine`] when a machine refuses its
+    /// numbers.
+    pub fn build(self) -> Result<Client, BuildError> {
+        self.config.check()?;
+        let plan = Arc::new(Plan::new(&self.config));
+        let epoch = (now(), SystemTime::now());
+        let gate = self.gate.as_deref().map(|gate| gate as &dyn Fn() -> Box<dyn Gate>);
+        let engine = Engine::with_parts(plan, epoch, self.selector, gate)?;
+        let transport = self.transport.unwrap_or_else(|| Arc::new(transport::ReqwestTransport::new()));
+        let seed = self.seed.unwrap_or_else(random_seed);
+        let max_held = self.max_held.unwrap_or(8 << 20);
+        let shared = Arc::new(Shared::new(engine, transport, self.observers, seed, max_held, epoch));
+        let checks = Arc::new(health::Checks::start(&shared));
+        Ok(Client { shared, _checks: checks })
+    }
+}
+
+/// The standard library seeds its hash maps from the operating system; that is all the randomness a seed needs.
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0_u64)
+}

@@ -1,0 +1,339 @@
+//! The life of one attempt within the engine: it starts, reaches, speaks, and ends in exactly one way.
+
+use std::time::{Duration, Instant};
+
+use breaker::{Report, Verdict};
+use policy::{Finish, Price};
+use registry::{CooldownOrigin, InFlight, Kind, Sample};
+use wire::{Class, Usage};
+
+use super::{
+    CallState, Engine,
+    attribute::{self, Charge},
+    circuits::Leave,
+    event::{Action, AttemptFailure, CallId},
+    limits,
+};
+use crate::observe::{Notice, Outcome};
+
+/// How long after the call's deadline a trial's permit is given up for lost.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
+
+/// An attempt that runs.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub ordinal: u8,
+    pub deployment: usize,
+    leave: Leave,
+    in_flight: InFlight,
+    kind: Kind,
+    started: Instant,
+    /// From here on its silence is a failure.
+    patience: Instant,
+    first_token: Option<Duration>,
+}
+
+impl Engine {
+    /// Pays for an attempt, asks leave for it, and starts it.
+    pub(super) fn start(
+        &mut self,
+        state: &mut CallState,
+        deployment: usize,
+        price: Price,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Price::Budget(cost) = price {
+            let paid = self.budgets.get_mut(state.ask.model).is_some_and(|budget| budget.withdraw(cost));
+            if !paid {
+                state.machine.on_unpaid();
+                return;
+            }
+            state.paid = Some(cost);
+        }
+        let deadline = state.machine.deadline();
+        let leave = match self.circuits.acquire(deployment, deadline + LEASE_MARGIN, now) {
+            Ok(leave) => leave,
+            Err(rejected) => {
+                if let (Price::Budget(cost), Some(budget)) = (price, self.budgets.get_mut(state.ask.model)) {
+                    budget.deposit(cost);
+                    state.paid = None;
+                }
+                state.machine.on_refused(rejected.retry_at);
+                return;
+            }
+        };
+        self.notice_transitions(deployment, now, actions);
+        let Some(&id) = self.ids.get(deployment) else { return };
+        let Some(model) = self.plan.models.get(state.ask.model) else { return };
+        let view = self.registry.view(id, now);
+        let estimate = view.and_then(|view| if state.ask.stream { view.ttft_ms } else { view.answer_ms });
+        let patience = now + limits::patience(&model.timeouts, state.ask.stream, estimate);
+        let in_flight = self.registry.begin(id, now);
+        let ordinal = state.machine.on_start(patience);
+        if let Some(counters) = self.counters.get_mut(deployment) {
+            counters.attempts += 1;
+        }
+        if let (Some((from, class)), Some(to)) = (state.failed.take(), self.route(deployment))
+            && from != deployment
+            && let Some(from) = self.route(from)
+        {
+            actions.push(Action::Notice(Notice::Failover { model: model.name.clone(), from, to, class }));
+        }
+        // Should this one fall silent, the next is a failover from here.
+        state.failed = Some((deployment, Class::Timeout));
+        state.attempts.push(Attempt {
+            ordinal,
+            deployment,
+            leave,
+            in_flight,
+            kind: if state.ask.stream { Kind::Stream } else { Kind::Whole },
+            started: now,
+            patience,
+            first_token: None,
+        });
+        actions.push(Action::Start { attempt: ordinal, deployment });
+    }
+
+    pub(super) fn on_head(&mut self, call: CallId, ordinal: u8, now: Instant, actions: &mut Vec<Action>) {
+        let Some(attempt) = running(&mut self.calls, call, ordinal) else { return };
+        let deployment = attempt.deployment;
+        self.circuits.report_endpoint(deployment, &mut attempt.leave, Report::new(Verdict::Success), now);
+        self.notice_transitions(deployment, now, actions);
+    }
+
+    pub(super) fn on_content(&mut self, call: CallId, ordinal: u8, now: Instant, actions: &mut Vec<Action>) {
+        let Some(state) = self.calls.get_mut(&call) else { return };
+        let Some(attempt) = state.attempts.iter_mut().find(|attempt| attempt.ordinal == ordinal) else {
+            return;
+        };
+        if attempt.first_token.is_some() {
+            return;
+        }
+        let first_token = now.saturating_duration_since(attempt.started);
+        attempt.first_token = Some(first_token);
+        state.first_token = Some(now.saturating_duration_since(state.began));
+        state.machine.on_answer(ordinal);
+        let deployment = attempt.deployment;
+        self.circuits.confirm(deployment, &mut attempt.leave, now);
+        self.registry.first_token(&mut attempt.in_flight, first_token, now);
+        self.notice_transitions(deployment, now, actions);
+    }
+
+    /// A whole answer: the call is over, and so is the attempt.
+    pub(super) fn on_answered(
+        &mut self,
+        call: CallId,
+        ordinal: u8,
+        usage: Option<Usage>,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(mut state) = self.calls.remove(&call) else { return };
+        let Some(index) = state.attempts.iter().position(|attempt| attempt.ordinal == ordinal) else {
+            self.calls.insert(call, state);
+            return;
+        };
+        let attempt = state.attempts.swap_remove(index);
+        let streamed = attempt.first_token.is_some();
+        if !streamed {
+            state.machine.on_answer(ordinal);
+            state.first_token = Some(now.saturating_duration_since(state.began));
+            for loser in std::mem::take(&mut state.attempts) {
+                self.abandon(state.ask.model, loser, now, actions);
+            }
+            self.reward(&state);
+        }
+        let deployment = attempt.deployment;
+        let took = now.saturating_duration_since(attempt.started);
+        let first_token = attempt.first_token;
+        // A stream's duration is the length of its answer, not the state of its server; its first token tells that.
+        let report = Report::new(Verdict::Success).duration(first_token.unwrap_or(took));
+        self.settle(attempt, report, success(first_token, took, usage), now);
+        self.notice_transitions(deployment, now, actions);
+        self.notice_attempt(state.ask.model, deployment, None, took, first_token, actions);
+        if let Some(usage) = usage {
+            self.book(deployment, &usage, now);
+        }
+        if !streamed {
+            actions.push(Action::Finish(Finish::Answered { attempt: ordinal }));
+        }
+        self.notice_end(&state, Outcome::Ok, Some(deployment), usage, now, actions);
+    }
+
+    /// An attempt failed. Returns whether the call is over with it, because content was given already.
+    pub(super) fn on_failed(
+        &mut self,
+        call: CallId,
+        ordinal: u8,
+        failure: AttemptFailure,
+        now: Instant,
+        draw: u64,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let Some(mut state) = self.calls.remove(&call) else { return true };
+        let Some(index) = state.attempts.iter().position(|attempt| attempt.ordinal == ordinal) else {
+            self.calls.insert(call, state);
+            return true;
+        };
+        let attempt = state.attempts.swap_remove(index);
+        let deployment = attempt.deployment;
+        let was_answer = attempt.first_token.is_some();
+        self.charge_failure(state.ask.model, attempt, &failure, now, draw, actions);
+        if was_answer {
+            self.notice_end(&state, Outcome::Truncated, Some(deployment), None, now, actions);
+            return true;
+        }
+        state.failed = Some((deployment, failure.class));
+        state.machine.on_failed(ordinal, attribute::way_on(&failure, now, draw));
+        self.calls.insert(call, state);
+        false
+    }
+
+    pub(super) fn on_cancelled(&mut self, call: CallId, now: Instant, actions: &mut Vec<Action>) {
+        let Some(mut state) = self.calls.remove(&call) else { return };
+        state.machine.on_cancelled();
+        let mut deployment = None;
+        for attempt in std::mem::take(&mut state.attempts) {
+            deployment = Some(attempt.deployment);
+            self.let_go(state.ask.model, attempt, Class::Cancelled, now, actions);
+        }
+        self.notice_end(&state, Outcome::Cancelled, deployment, None, now, actions);
+    }
+
+    /// Another attempt won, or the call ended: what was silent beyond its patience has failed, what was not is let go.
+    pub(super) fn abandon(
+        &mut self,
+        model: usize,
+        attempt: Attempt,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        if now >= attempt.patience && attempt.first_token.is_none() {
+            let failure = AttemptFailure::new(Class::Timeout);
+            self.charge_failure(model, attempt, &failure, now, 0, actions);
+        } else {
+            self.let_go(model, attempt, Class::Cancelled, now, actions);
+        }
+    }
+
+    /// No verdict; the time it waited without content still says that the place is no faster than that.
+    fn let_go(
+        &mut self,
+        model: usize,
+        attempt: Attempt,
+        class: Class,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let waited = now.saturating_duration_since(attempt.started);
+        let first_token = attempt.first_token;
+        let deployment = attempt.deployment;
+        let sample = Sample::Cancelled { kind: attempt.kind, waited, content: first_token.is_some() };
+        self.registry.finish(attempt.in_flight, sample, now);
+        self.circuits.release(deployment, attempt.leave);
+        self.notice_attempt(model, deployment, Some(class), waited, first_token, actions);
+    }
+
+    fn charge_failure(
+        &mut self,
+        model: usize,
+        mut attempt: Attempt,
+        failure: &AttemptFailure,
+        now: Instant,
+        draw: u64,
+        actions: &mut Vec<Action>,
+    ) {
+        let Charge { endpoint, deployment: verdict, hurts_score, limits, takes_out } =
+            attribute::charge(failure.class);
+        let deployment = attempt.deployment;
+        let (took, first_token) = (now.saturating_duration_since(attempt.started), attempt.first_token);
+        let counts = self.counts_rate_limits(deployment);
+        let verdict = match verdict {
+            Verdict::RateLimited if counts => Verdict::Failure,
+            Verdict::RateLimited => Verdict::Ignored,
+            other => other,
+        };
+        let report = |verdict| {
+            let report = Report::new(verdict).duration(took).draw(draw);
+            match failure.retry_after {
+                Some(wait) => report.retry_after(wait),
+                None => report,
+            }
+        };
+        self.circuits.report_endpoint(deployment, &mut attempt.leave, report(endpoint), now);
+        let sample = if limits {
+            self.cool_down(deployment, failure, now);
+            Sample::RateLimited
+        } else if hurts_score {
+            Sample::Failure
+        } else {
+            Sample::Neutral
+        };
+        self.settle(attempt, report(verdict), sample, now);
+        if takes_out {
+            self.circuits.take_out(deployment, failure.class);
+        }
+        if let Some(counters) = self.counters.get_mut(deployment) {
+            counters.failures += 1;
+        }
+        self.notice_transitions(deployment, now, actions);
+        self.notice_attempt(model, deployment, Some(failure.class), took, first_token, actions);
+    }
+
+    fn settle(&mut self, attempt: Attempt, report: Report, sample: Sample, now: Instant) {
+        self.registry.finish(attempt.in_flight, sample, now);
+        self.circuits.report(attempt.deployment, attempt.leave, report, now);
+    }
+
+    fn counts_rate_limits(&self, deployment: usize) -> bool {
+        self.plan
+            .deployments
+            .get(deployment)
+            .and_then(|deployment| self.plan.models.get(deployment.model))
+            .is_some_and(|model| model.breaker.count_rate_limits)
+    }
+
+    fn cool_down(&mut self, deployment: usize, failure: &AttemptFailure, now: Instant) {
+        let (wait, origin) = match failure.retry_after {
+            Some(wait) => (wait.min(attribute::LONGEST_COOLDOWN), CooldownOrigin::Named),
+            None => (attribute::INFERRED_COOLDOWN, CooldownOrigin::Inferred),
+        };
+        if let (Some(&id), Some(until)) = (self.ids.get(deployment), now.checked_add(wait)) {
+            self.registry.cooldown(id, until, origin);
+        }
+    }
+
+    fn notice_attempt(
+        &self,
+        model: usize,
+        deployment: usize,
+        class: Option<Class>,
+        took: Duration,
+        first_token: Option<Duration>,
+        actions: &mut Vec<Action>,
+    ) {
+        if let (Some(model), Some(route)) = (self.plan.models.get(model), self.route(deployment)) {
+            let model = model.name.clone();
+            actions.push(Action::Notice(Notice::AttemptEnded { model, route, class, took, first_token }));
+        }
+    }
+}
+
+/// Finds a running attempt. A function of the one field, so that the circuits beside it can be changed meanwhile.
+fn running(
+    calls: &mut std::collections::HashMap<CallId, CallState>,
+    call: CallId,
+    ordinal: u8,
+) -> Option<&mut Attempt> {
+    calls.get_mut(&call)?.attempts.iter_mut().find(|attempt| attempt.ordinal == ordinal)
+}
+
+fn success(first_token: Option<Duration>, took: Duration, usage: Option<Usage>) -> Sample {
+    let tokens = usage.map_or(0, |usage| usage.input.saturating_add(usage.output));
+    match first_token {
+        // The first token was recorded when it came.
+        Some(_) => Sample::Success { first_token: None, answer: None, tokens },
+        None => Sample::Success { first_token: None, answer: Some(took), tokens },
+    }
+}

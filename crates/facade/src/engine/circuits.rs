@@ -1,0 +1,233 @@
+//! The circuits of all endpoints and deployments, and what the provider has closed for good.
+//!
+//! An attempt needs the leave of both its circuits. The endpoint's is fed only by what never reached the provider; the
+//! deployment's by the rest. Beside them stands what no circuit can mend: a credential that is dead, a model that is not
+//! there; such a place is out until the configuration changes.
+
+use std::time::Instant;
+
+use breaker::{Breaker, BreakerConfig, Event, Gate, Permit, Rejected, Report, State};
+
+use super::plan::Plan;
+use crate::error::BuildError;
+
+/// Leave for one attempt, from both its circuits.
+#[derive(Debug)]
+pub(super) struct Leave {
+    pub endpoint: Option<Permit>,
+    pub deployment: Permit,
+}
+
+#[derive(Debug)]
+pub(super) struct Circuits {
+    endpoint_of: Vec<usize>,
+    endpoints: Vec<Box<dyn Gate>>,
+    deployments: Vec<Box<dyn Gate>>,
+    /// A credential that the provider refuses, by endpoint; a model that is missing there, by deployment.
+    dead_credentials: Vec<Option<wire::Class>>,
+    missing_models: Vec<bool>,
+}
+
+impl Circuits {
+    pub(super) fn new(plan: &Plan, gate: Option<&dyn Fn() -> Box<dyn Gate>>) -> Result<Self, BuildError> {
+        let make = |config: &BreakerConfig, path: String| -> Result<Box<dyn Gate>, BuildError> {
+            match gate {
+                Some(gate) => Ok(gate()),
+                None => Breaker::new(config.clone())
+                    .map(|breaker| Box::new(breaker) as Box<dyn Gate>)
+                    .map_err(|error| BuildError::Machine { path, message: error.to_string() }),
+            }
+        };
+        let mut endpoints = Vec::with_capacity(plan.endpoints.len());
+        for (number, endpoint) in plan.endpoints.iter().enumerate() {
+            // An endpoint's rules are those of the first model that uses it: what refuses connections is found out the
+            // same way whatever was to be asked.
+            let config = plan
+                .deployments
+                .iter()
+                .find(|deployment| deployment.endpoint == number)
+                .and_then(|deployment| plan.models.get(deployment.model))
+                .map_or_else(BreakerConfig::default, |model| model.breaker.clone());
+            endpoints
+                .push(make(&config, format!("providers.{}.regions.{}", endpoint.provider, endpoint.region))?);
+        }
+        let mut deployments = Vec::with_capacity(plan.deployments.len());
+        for deployment in &plan.deployments {
+            let (config, name) = plan.models.get(deployment.model).map_or_else(
+                || (BreakerConfig::default(), ""),
+                |model| (model.breaker.clone(), &*model.name),
+            );
+            deployments.push(make(&config, format!("models.{name}.breaker"))?);
+        }
+        Ok(Self {
+            endpoint_of: plan.deployments.iter().map(|deployment| deployment.endpoint).collect(),
+            dead_credentials: vec![None; endpoints.len()],
+            missing_models: vec![false; deployments.len()],
+            endpoints,
+            deployments,
+        })
+    }
+
+    fn endpoint_of(&self, deployment: usize) -> usize {
+        self.endpoint_of.get(deployment).copied().unwrap_or(usize::MAX)
+    }
+
+    fn gates(&self, deployment: usize) -> Option<(&dyn Gate, &dyn Gate)> {
+        let endpoint = self.endpoints.get(self.endpoint_of(deployment))?;
+        Some((&**endpoint, &**self.deployments.get(deployment)?))
+    }
+
+    /// Whether an attempt would be admitted now.
+    pub(super) fn admits(&self, deployment: usize, now: Instant) -> bool {
+        !self.is_out(deployment)
+            && self
+                .gates(deployment)
+                .is_some_and(|(endpoint, own)| endpoint.admits(now).is_ok() && own.admits(now).is_ok())
+    }
+
+    /// Whether both circuits are closed.
+    pub(super) fn is_sound(&self, deployment: usize, now: Instant) -> bool {
+        self.gates(deployment)
+            .is_some_and(|(endpoint, own)| is_closed(endpoint.state(now)) && is_closed(own.state(now)))
+    }
+
+    /// When both circuits may admit, where that is known.
+    pub(super) fn retry_at(&self, deployment: usize, now: Instant) -> Option<Instant> {
+        if self.is_out(deployment) {
+            return None;
+        }
+        let (endpoint, own) = self.gates(deployment)?;
+        let until = |gate: &dyn Gate| gate.admits(now).err().map(|rejected| rejected.retry_at);
+        match (until(endpoint), until(own)) {
+            (None, None) => Some(now),
+            (Some(at), None) | (None, Some(at)) => at,
+            (Some(a), Some(b)) => a.zip(b).map(|(a, b)| a.max(b)),
+        }
+    }
+
+    /// Leave for one attempt, whose trial permits end at `lease_end` at the latest.
+    pub(super) fn acquire(
+        &mut self,
+        deployment: usize,
+        lease_end: Instant,
+        now: Instant,
+    ) -> Result<Leave, Rejected> {
+        let endpoint = self.endpoint_of(deployment);
+        let endpoint_permit =
+            self.endpoints.get_mut(endpoint).map(|gate| gate.acquire_until(lease_end, now)).transpose()?;
+        let Some(own) = self.deployments.get_mut(deployment) else {
+            return Err(Rejected::new(None));
+        };
+        match own.acquire_until(lease_end, now) {
+            Ok(deployment) => Ok(Leave { endpoint: endpoint_permit, deployment }),
+            Err(rejected) => {
+                if let (Some(permit), Some(gate)) = (endpoint_permit, self.endpoints.get_mut(endpoint)) {
+                    gate.release(permit);
+                }
+                Err(rejected)
+            }
+        }
+    }
+
+    /// The endpoint's part of an attempt is known.
+    pub(super) fn report_endpoint(
+        &mut self,
+        deployment: usize,
+        leave: &mut Leave,
+        report: Report,
+        now: Instant,
+    ) {
+        let endpoint = self.endpoint_of(deployment);
+        if let (Some(permit), Some(gate)) = (leave.endpoint.take(), self.endpoints.get_mut(endpoint)) {
+            gate.report(permit, report, now);
+        }
+    }
+
+    /// The attempt has ended.
+    pub(super) fn report(&mut self, deployment: usize, leave: Leave, report: Report, now: Instant) {
+        if let Some(gate) = self.deployments.get_mut(deployment) {
+            gate.report(leave.deployment, report, now);
+        }
+        if let (Some(permit), Some(gate)) = (
+            leave.endpoint,
+            self.endpoints.get_mut(self.endpoint_of.get(deployment).copied().unwrap_or(usize::MAX)),
+        ) {
+            gate.release(permit);
+        }
+    }
+
+    /// The attempt is given up without a verdict.
+    pub(super) fn release(&mut self, deployment: usize, leave: Leave) {
+        let endpoint = self.endpoint_of(deployment);
+        if let Some(gate) = self.deployments.get_mut(deployment) {
+            gate.release(leave.deployment);
+        }
+        if let (Some(permit), Some(gate)) = (leave.endpoint, self.endpoints.get_mut(endpoint)) {
+            gate.release(permit);
+        }
+    }
+
+    /// A long trial has gone well so far.
+    pub(super) fn confirm(&mut self, deployment: usize, leave: &mut Leave, now: Instant) {
+        if let Some(gate) = self.deployments.get_mut(deployment) {
+            gate.confirm(&mut leave.deployment, now);
+        }
+    }
+
+    /// The provider refuses the credential, or has no such model: out until the configuration changes.
+    pub(super) fn take_out(&mut self, deployment: usize, class: wire::Class) {
+        let endpoint = self.endpoint_of(deployment);
+        if class == wire::Class::ModelMissing {
+            if let Some(missing) = self.missing_models.get_mut(deployment) {
+                *missing = true;
+            }
+        } else if let Some(dead) = self.dead_credentials.get_mut(endpoint) {
+            *dead = Some(class);
+        }
+    }
+
+    /// Why a deployment is out until the configuration changes, if it is.
+    pub(super) fn out(&self, deployment: usize) -> Option<wire::Class> {
+        let missing = self.missing_models.get(deployment).is_some_and(|missing| *missing);
+        let dead = self.dead_credentials.get(self.endpoint_of(deployment)).copied().flatten();
+        if missing { Some(wire::Class::ModelMissing) } else { dead }
+    }
+
+    fn is_out(&self, deployment: usize) -> bool {
+        self.out(deployment).is_some()
+    }
+
+    /// The worse of a deployment's circuits, and whether it is the endpoint's.
+    pub(super) fn worst(&self, deployment: usize, now: Instant) -> (State, bool) {
+        let Some((endpoint, own)) = self.gates(deployment) else { return (State::Closed, false) };
+        let (endpoint, own) = (endpoint.state(now), own.state(now));
+        if severity(endpoint) > severity(own) { (endpoint, true) } else { (own, false) }
+    }
+
+    /// Why the worse circuit tripped last, if it is open.
+    pub(super) fn reason(&self, deployment: usize) -> Option<&'static str> {
+        let (endpoint, own) = self.gates(deployment)?;
+        own.reason().or_else(|| endpoint.reason()).map(breaker::TripReason::as_str)
+    }
+
+    /// What has happened at a deployment's circuits since the last look: the endpoint's first.
+    pub(super) fn poll_events(&mut self, deployment: usize) -> (Option<Event>, Option<Event>) {
+        let endpoint = self.endpoint_of(deployment);
+        let endpoint = self.endpoints.get_mut(endpoint).and_then(|gate| gate.poll_event());
+        let own = self.deployments.get_mut(deployment).and_then(|gate| gate.poll_event());
+        (endpoint, own)
+    }
+}
+
+fn is_closed(state: State) -> bool {
+    matches!(state, State::Closed | State::Disabled)
+}
+
+fn severity(state: State) -> u8 {
+    match state {
+        State::ForcedOpen => 3,
+        State::Open => 2,
+        State::HalfOpen => 1,
+        _ => 0,
+    }
+}

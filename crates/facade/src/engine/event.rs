@@ -1,0 +1,166 @@
+//! The engine's words: what it is told, and what it asks to be done.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use policy::Finish;
+use wire::{Class, Usage};
+
+use crate::observe::Notice;
+
+/// A call's number, chosen by the driver and never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub u64);
+
+/// What a caller asks, as far as routing depends on it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Ask {
+    /// The public model, by its number in the plan.
+    pub model: usize,
+    /// Whether a stream is wanted.
+    pub stream: bool,
+    /// The region to prefer, or the regions in order of nearness.
+    pub prefer: Vec<Arc<str>>,
+    /// The regions allowed, where they are fewer than the model's own.
+    pub residency: Option<Vec<Arc<str>>>,
+    /// A hash of the session's key.
+    pub affinity: Option<u64>,
+    /// Input and output tokens the request may use, as far as it says.
+    pub tokens: u32,
+    /// The caller's own deadline.
+    pub deadline: Option<Instant>,
+    /// Whether the caller retries by itself: then one attempt and its free failover.
+    pub single: bool,
+}
+
+impl Ask {
+    /// An ask for a model without further wishes.
+    pub fn new(model: usize, stream: bool) -> Self {
+        Self {
+            model,
+            stream,
+            prefer: Vec::new(),
+            residency: None,
+            affinity: None,
+            tokens: 0,
+            deadline: None,
+            single: false,
+        }
+    }
+}
+
+/// A failed attempt, in the words of those who saw it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct AttemptFailure {
+    /// What it was.
+    pub class: Class,
+    /// The provider's status, where a head arrived.
+    pub status: Option<u16>,
+    /// The wait that the provider asked for.
+    pub retry_after: Option<Duration>,
+    /// Whether any byte of the request may have arrived.
+    pub sent: bool,
+}
+
+impl AttemptFailure {
+    /// A failure after the request was sent, without more facts.
+    pub fn new(class: Class) -> Self {
+        Self { class, status: None, retry_after: None, sent: true }
+    }
+}
+
+/// What the engine is told.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A caller asks.
+    Asked {
+        /// The new call.
+        call: CallId,
+        /// What it asks.
+        ask: Ask,
+    },
+    /// The head of an attempt's answer arrived: its endpoint is reachable.
+    Head {
+        /// The call.
+        call: CallId,
+        /// The attempt's ordinal.
+        attempt: u8,
+    },
+    /// A stream's first content arrived: the attempt is the call's answer.
+    Content {
+        /// The call.
+        call: CallId,
+        /// The attempt's ordinal.
+        attempt: u8,
+    },
+    /// The whole answer arrived, plain or at the end of a stream.
+    Answered {
+        /// The call.
+        call: CallId,
+        /// The attempt's ordinal.
+        attempt: u8,
+        /// What the provider counted.
+        usage: Option<Usage>,
+    },
+    /// An attempt failed, before or after its first content.
+    Failed {
+        /// The call.
+        call: CallId,
+        /// The attempt's ordinal.
+        attempt: u8,
+        /// How.
+        failure: AttemptFailure,
+    },
+    /// The instant of the last [`Action::Wake`] has come.
+    Tick {
+        /// The call.
+        call: CallId,
+    },
+    /// The caller went away.
+    Cancelled {
+        /// The call.
+        call: CallId,
+    },
+}
+
+impl Event {
+    /// The call it speaks of.
+    pub fn call(&self) -> CallId {
+        match self {
+            Self::Asked { call, .. }
+            | Self::Head { call, .. }
+            | Self::Content { call, .. }
+            | Self::Answered { call, .. }
+            | Self::Failed { call, .. }
+            | Self::Tick { call }
+            | Self::Cancelled { call } => *call,
+        }
+    }
+}
+
+/// What the engine asks to be done, in order.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Action {
+    /// Start an attempt.
+    Start {
+        /// Its ordinal within the call, from 0.
+        attempt: u8,
+        /// The deployment, by its number in the plan.
+        deployment: usize,
+    },
+    /// Say [`Event::Tick`] at this instant; it replaces the wake-up before it.
+    Wake {
+        /// When.
+        at: Instant,
+    },
+    /// The call is decided. Attempts other than the one that answered are to be dropped.
+    Finish(Finish),
+    /// Tell those who watch.
+    Notice(Notice),
+}

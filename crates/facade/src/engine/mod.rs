@@ -1,0 +1,331 @@
+//! The engine: registry, circuits, budgets and calls joined into one pure machine.
+//!
+//! [`Engine::on`] takes an event, the time and one random draw, and appends what is to be done. It reads no clock, sends
+//! nothing, and holds no lock: the client's driver, a replay of last night's trace and a simulation of next year's traffic
+//! drive the very same engine.
+//!
+//! # Who decides what?
+//! The call's machine ([`policy::Call`]) owns tiers, exclusions, the deadline and the order of rescue. The registry ranks
+//! what it is asked for. The circuits admit or refuse. The engine owns none of these decisions: it carries the question of
+//! one to the other, and charges each outcome to the level it belongs to (`attribute`).
+//!
+//! # Limits
+//! Calls in progress are bounded by whoever starts them. All else is bounded by the configuration.
+
+mod attempt;
+mod attribute;
+mod check;
+mod circuits;
+mod event;
+mod limits;
+mod notices;
+mod parts;
+mod plan;
+mod view;
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use breaker::Gate;
+use policy::{Budget, Call, CallPlan, Finish, Picked, Step};
+use registry::{DeploymentId, Registry};
+use wire::PriceTable;
+
+pub use event::{Action, Ask, AttemptFailure, CallId, Event};
+pub use plan::Plan;
+pub use view::{DeploymentStatus, RetryBudgetStatus};
+
+use crate::{
+    error::BuildError,
+    observe::{Notice, Outcome, Route},
+};
+use attempt::Attempt;
+use circuits::Circuits;
+
+/// Registry, circuits, budgets and calls, joined. See the [module](self).
+#[derive(Debug)]
+pub struct Engine {
+    plan: Arc<Plan>,
+    registry: Registry,
+    /// The registry's name of each deployment, by its number in the plan.
+    ids: Vec<DeploymentId>,
+    /// The registry's names by model and tier: what a pick is given.
+    tiers: Vec<Vec<Vec<DeploymentId>>>,
+    numbers: HashMap<DeploymentId, usize>,
+    /// Whether the selector is the user's, so that the models' scoring does not count.
+    own_selector: bool,
+    circuits: Circuits,
+    /// By model.
+    budgets: Vec<Budget>,
+    calls: HashMap<CallId, CallState>,
+    counters: Vec<view::Counters>,
+    prices: PriceTable,
+    /// One instant in both times; calendar time is this plus the monotonic time since.
+    epoch: (Instant, SystemTime),
+}
+
+/// One call in progress: its machine, and what it has running.
+#[derive(Debug)]
+struct CallState {
+    ask: Ask,
+    began: Instant,
+    machine: Call,
+    attempts: Vec<Attempt>,
+    /// What the last withdrawal cost, to be given back by a success.
+    paid: Option<u32>,
+    /// The last failure and its place, until the attempt after it starts: then it is a failover.
+    failed: Option<(usize, wire::Class)>,
+    first_token: Option<Duration>,
+}
+
+impl Engine {
+    /// An engine for a plan, with the built-in scoring and circuits. `epoch` is one instant in both times, from which
+    /// calendar time is told.
+    ///
+    /// # Errors
+    /// [`BuildError::Machine`] when a machine refuses its numbers.
+    pub fn new(plan: Arc<Plan>, epoch: (Instant, SystemTime)) -> Result<Self, BuildError> {
+        Self::with_parts(plan, epoch, None, None)
+    }
+
+    /// An engine with another selector, another gate, or both.
+    ///
+    /// # Errors
+    /// [`BuildError::Machine`] when a machine refuses its numbers.
+    pub fn with_parts(
+        plan: Arc<Plan>,
+        epoch: (Instant, SystemTime),
+        selector: Option<Box<dyn registry::Selector>>,
+        gate: Option<&dyn Fn() -> Box<dyn Gate>>,
+    ) -> Result<Self, BuildError> {
+        let own_selector = selector.is_some();
+        let mut registry = parts::registry(selector)?;
+        let ids = parts::deployments(&plan, &mut registry, epoch.1)?;
+        let numbers = ids.iter().enumerate().map(|(number, id)| (*id, number)).collect();
+        let tiers = plan
+            .models
+            .iter()
+            .map(|model| {
+                let named =
+                    |tier: &Vec<usize>| tier.iter().filter_map(|&number| ids.get(number).copied()).collect();
+                model.tiers.iter().map(named).collect()
+            })
+            .collect();
+        let circuits = Circuits::new(&plan, gate)?;
+        let budgets = plan.models.iter().map(|model| parts::budget(&model.retry)).collect();
+        let counters = vec![view::Counters::default(); ids.len()];
+        let (calls, prices) = (HashMap::new(), PriceTable::builtin());
+        Ok(Self {
+            plan,
+            registry,
+            ids,
+            tiers,
+            numbers,
+            own_selector,
+            circuits,
+            budgets,
+            calls,
+            counters,
+            prices,
+            epoch,
+        })
+    }
+
+    /// The plan it runs on.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Takes note of `event` and appends to `actions` what is to be done now, in order. `draw` is one random number; all
+    /// chance in the decision comes from it.
+    ///
+    /// An event of a call that is not in progress changes nothing.
+    pub fn on(&mut self, event: Event, now: Instant, draw: u64, actions: &mut Vec<Action>) {
+        let call = event.call();
+        let mut draws = Draws(draw);
+        match event {
+            Event::Asked { ask, .. } => self.begin(call, ask, now),
+            Event::Head { attempt, .. } => self.on_head(call, attempt, now, actions),
+            Event::Content { attempt, .. } => self.on_content(call, attempt, now, actions),
+            Event::Answered { attempt, usage, .. } => {
+                return self.on_answered(call, attempt, usage, now, actions);
+            }
+            Event::Failed { attempt, failure, .. } => {
+                if self.on_failed(call, attempt, failure, now, draws.next(), actions) {
+                    return;
+                }
+            }
+            Event::Tick { .. } => {}
+            Event::Cancelled { .. } => return self.on_cancelled(call, now, actions),
+        }
+        self.advance(call, now, &mut draws, actions);
+    }
+
+    fn begin(&mut self, call: CallId, ask: Ask, now: Instant) {
+        let Some(model) = self.plan.models.get(ask.model) else { return };
+        let total = now.checked_add(model.timeouts.total).unwrap_or(now);
+        let deadline = ask.deadline.map_or(total, |own| own.min(total));
+        let tiers = u8::try_from(model.tiers.len()).unwrap_or(u8::MAX);
+        let mut plan = CallPlan::new(tiers, model.retry.max_attempts, deadline);
+        if ask.single {
+            plan.max_attempts = plan.max_attempts.min(2);
+            plan.budget = false;
+        }
+        let state = CallState {
+            ask,
+            began: now,
+            machine: Call::new(plan),
+            attempts: Vec::new(),
+            paid: None,
+            failed: None,
+            first_token: None,
+        };
+        self.calls.insert(call, state);
+    }
+
+    /// Asks the call's machine what to do until it waits or ends.
+    fn advance(&mut self, call: CallId, now: Instant, draws: &mut Draws, actions: &mut Vec<Action>) {
+        // The state is taken out for the while, so that it and the rest of the engine can be changed side by side.
+        let Some(mut state) = self.calls.remove(&call) else { return };
+        loop {
+            match state.machine.next(now) {
+                Step::Pick { tier } => {
+                    let picked = self.pick(&state, tier, draws.next(), now);
+                    state.machine.on_pick(picked, now);
+                }
+                Step::Start { deployment, price } => {
+                    self.start(&mut state, deployment as usize, price, now, actions);
+                }
+                Step::Wait(at) => {
+                    actions.push(Action::Wake { at });
+                    self.calls.insert(call, state);
+                    return;
+                }
+                Step::Finish(finish) => {
+                    self.finish(call, state, finish, now, actions);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn pick(&mut self, state: &CallState, tier: u8, draw: u64, now: Instant) -> Picked {
+        let nothing = Picked::Nothing { retry_at: None, limited: false };
+        let Some(candidates) = self.tiers.get(state.ask.model).and_then(|tiers| tiers.get(usize::from(tier)))
+        else {
+            return nothing;
+        };
+        let excluded: Vec<DeploymentId> =
+            state.machine.excluded().iter().filter_map(|&key| self.ids.get(key as usize).copied()).collect();
+        let (circuits, numbers) = (&self.circuits, &self.numbers);
+        let admits = |id: DeploymentId| numbers.get(&id).is_some_and(|&number| circuits.admits(number, now));
+        let mut query = self.plan.query(&state.ask, candidates, self.own_selector);
+        query.excluded = &excluded;
+        query.admits = &admits;
+        match self.registry.pick(&query, draw, now) {
+            Ok(pick) => {
+                let Some(&number) = self.numbers.get(&pick.id) else { return nothing };
+                let Ok(deployment) = u32::try_from(number) else { return nothing };
+                let sound = !pick.waived_cooldown && self.circuits.is_sound(number, now);
+                Picked::Found { deployment, sound }
+            }
+            Err(none) => {
+                let retry_at = match none.retry_at {
+                    Some(at) => Some(at),
+                    None => candidates
+                        .iter()
+                        .filter_map(|id| self.numbers.get(id))
+                        .filter_map(|&number| self.circuits.retry_at(number, now))
+                        .min(),
+                };
+                Picked::Nothing { retry_at, limited: none.why == registry::Why::Waiting }
+            }
+        }
+    }
+
+    /// The call's last step: the winner stays, all others are abandoned, and what was paid comes back on success.
+    fn finish(
+        &mut self,
+        call: CallId,
+        mut state: CallState,
+        finish: Finish,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let winner = match finish {
+            Finish::Answered { attempt } => Some(attempt),
+            _ => None,
+        };
+        for attempt in state.attempts.extract_if(.., |attempt| Some(attempt.ordinal) != winner) {
+            self.abandon(state.ask.model, attempt, now, actions);
+        }
+        actions.push(Action::Finish(finish));
+        if winner.is_some() {
+            self.reward(&state);
+            self.calls.insert(call, state);
+            return;
+        }
+        let outcome = match (finish, state.machine.attempts()) {
+            (_, 0) => Outcome::Refused,
+            _ => Outcome::Error,
+        };
+        self.notice_end(&state, outcome, None, None, now, actions);
+    }
+
+    fn reward(&mut self, state: &CallState) {
+        if let Some(budget) = self.budgets.get_mut(state.ask.model) {
+            match (state.paid, state.machine.attempts()) {
+                (Some(paid), _) => budget.deposit(paid),
+                (None, 1) => budget.deposit(policy::FIRST_TRY_REWARD),
+                (None, _) => {}
+            }
+        }
+    }
+
+    fn notice_end(
+        &self,
+        state: &CallState,
+        outcome: Outcome,
+        deployment: Option<usize>,
+        usage: Option<wire::Usage>,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(model) = self.plan.models.get(state.ask.model) else { return };
+        actions.push(Action::Notice(Notice::CallEnded {
+            model: Arc::clone(&model.name),
+            outcome,
+            route: deployment.and_then(|number| self.route(number)),
+            attempts: u32::from(state.machine.attempts()),
+            took: now.saturating_duration_since(state.began),
+            first_token: state.first_token,
+            usage,
+            cost_usd: deployment.zip(usage).and_then(|(number, usage)| self.cost(number, &usage, now)),
+        }));
+    }
+
+    /// Calendar time at an instant.
+    fn wall(&self, now: Instant) -> SystemTime {
+        self.epoch.1 + now.saturating_duration_since(self.epoch.0)
+    }
+
+    fn route(&self, number: usize) -> Option<Route> {
+        self.plan.deployments.get(number).map(|deployment| deployment.route.clone())
+    }
+}
+
+/// As many numbers as a decision needs, all from the one that was drawn (splitmix64, Steele, Lea and Flood 2014).
+struct Draws(u64);
+
+impl Draws {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}

@@ -1,0 +1,61 @@
+//! What the engine lets others know, and what it books: transitions of circuits, advice of the registry, cost.
+
+use std::time::Instant;
+
+use breaker::{Event as CircuitEvent, State};
+use wire::Usage;
+
+use super::{Engine, event::Action};
+use crate::observe::{Notice, Route};
+
+impl Engine {
+    /// Passes on what happened at a deployment's circuits and in the registry since the last look.
+    pub(super) fn notice_transitions(&mut self, deployment: usize, now: Instant, actions: &mut Vec<Action>) {
+        let Some(own) = self.plan.deployments.get(deployment) else { return };
+        let route = own.route.clone();
+        loop {
+            let (endpoint, own) = self.circuits.poll_events(deployment);
+            if endpoint.is_none() && own.is_none() {
+                break;
+            }
+            if let Some(event) = endpoint {
+                let whole = Route::new(route.provider.clone(), route.region.clone(), "*");
+                actions.push(transition(whole, &event));
+            }
+            if let Some(event) = own {
+                if event.to == State::Closed
+                    && let Some(&id) = self.ids.get(deployment)
+                {
+                    self.registry.recovered(id, now);
+                }
+                actions.push(transition(route.clone(), &event));
+            }
+        }
+        while let Some(event) = self.registry.poll_event() {
+            if let registry::Event::FailoverAdvised { id, .. } = event
+                && let Some(route) = self.numbers.get(&id).and_then(|&number| self.route(number))
+            {
+                actions.push(Action::Notice(Notice::FailoverAdvised { route }));
+            }
+        }
+    }
+
+    /// What an answer cost in USD, where the price of its deployment is known.
+    pub fn cost(&self, deployment: usize, usage: &Usage, now: Instant) -> Option<f64> {
+        let deployment = self.plan.deployments.get(deployment)?;
+        let price = deployment.price(&self.prices, self.wall(now))?;
+        Some(price.cost_usd(usage))
+    }
+
+    pub(super) fn book(&mut self, deployment: usize, usage: &Usage, now: Instant) {
+        if let Some(cost) = self.cost(deployment, usage, now)
+            && let Some(counters) = self.counters.get_mut(deployment)
+        {
+            counters.cost_usd += cost;
+        }
+    }
+}
+
+fn transition(route: Route, event: &CircuitEvent) -> Action {
+    Action::Notice(Notice::Transition { route, from: event.from, to: event.to, reason: event.reason })
+}

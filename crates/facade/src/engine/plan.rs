@@ -1,0 +1,300 @@
+//! The topology that a configuration describes: endpoints, deployments, models and their tiers, named by small numbers.
+//!
+//! A plan is made once per configuration and never changes. The engine's state runs beside it, index by index; the driver
+//! finds in it what a request needs to leave (URL, headers, pool), prepared so that nothing is formatted a call.
+
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use transport::Pool;
+use url::Url;
+use wire::{Dialect, PriceTable};
+
+use crate::{
+    config::{Config, HealthCheck, Limits, Model, Price, Provider, Region, Retry, Routing, Target, Timeouts},
+    observe::Route,
+    request::Api,
+};
+
+/// Everything a configuration says, resolved.
+#[derive(Debug)]
+pub struct Plan {
+    /// Provider times region.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// Endpoint times the provider's model.
+    pub(crate) deployments: Vec<Deployment>,
+    /// Public models, in the order of the file.
+    pub(crate) models: Vec<ModelPlan>,
+    by_name: HashMap<Arc<str>, usize>,
+    near: HashMap<String, Vec<Arc<str>>>,
+    regions: Vec<Arc<str>>,
+}
+
+/// An endpoint: where requests go, with what.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub provider: Arc<str>,
+    pub region: Arc<str>,
+    pub pool: Arc<Pool>,
+    /// The credential and the configured headers; its sensitive values are marked.
+    pub headers: HeaderMap,
+    /// URL of a chat request, and of the list of models.
+    pub chat: Url,
+    pub models: Url,
+    pub forward: Vec<HeaderName>,
+    pub health_check: Option<HealthCheck>,
+}
+
+/// A deployment: a model at an endpoint.
+#[derive(Debug)]
+pub(crate) struct Deployment {
+    pub endpoint: usize,
+    pub route: Route,
+    /// The provider's model name as a JSON string, ready to be put into a body.
+    pub model_json: bytes::Bytes,
+    pub weight: f64,
+    pub limits: Limits,
+    pub price: Option<Price>,
+    /// The public model that named it first: its breaker rules are that model's.
+    pub model: usize,
+}
+
+/// A public model.
+#[derive(Debug)]
+pub(crate) struct ModelPlan {
+    pub name: Arc<str>,
+    /// Deployments by tier, tier 0 first.
+    pub tiers: Vec<Vec<usize>>,
+    pub residency: Option<Vec<Arc<str>>>,
+    pub timeouts: Timeouts,
+    pub retry: Retry,
+    pub routing: Routing,
+    pub breaker: breaker::BreakerConfig,
+}
+
+impl Plan {
+    /// Resolves a configuration that has passed [`Config::check`]; what a check would have refused is left out.
+    pub fn new(config: &Config) -> Self {
+        let mut plan = Self {
+            endpoints: Vec::new(),
+            deployments: Vec::new(),
+            models: Vec::new(),
+            by_name: HashMap::new(),
+            near: HashMap::new(),
+            regions: Vec::new(),
+        };
+        let mut endpoint_of: HashMap<(&str, &str), usize> = HashMap::new();
+        for (provider_name, provider) in &config.providers {
+            for (region_name, region) in &provider.regions {
+                let region_name_shared = plan.intern_region(region_name);
+                let endpoint =
+                    Endpoint::new(provider_name, provider, region_name_shared, region, &config.timeouts);
+                endpoint_of.insert((provider_name, region_name), plan.endpoints.len());
+                plan.endpoints.push(endpoint);
+            }
+        }
+        let mut deployment_of: HashMap<(usize, &str), usize> = HashMap::new();
+        for (name, model) in &config.models {
+            let index = plan.models.len();
+            let mut tiers: Vec<Vec<usize>> = Vec::new();
+            let mut targets: Vec<&Target> = model.targets.iter().collect();
+            targets.sort_by_key(|target| target.tier);
+            let mut last_tier = None;
+            for target in targets {
+                if last_tier != Some(target.tier) {
+                    last_tier = Some(target.tier);
+                    tiers.push(Vec::new());
+                }
+                let Some((_, provider)) = config.providers.iter().find(|(name, _)| *name == target.provider)
+                else {
+                    continue;
+                };
+                if !serves(provider.dialect) {
+                    continue;
+                }
+                for (region_name, region) in &provider.regions {
+                    if target.regions.as_ref().is_some_and(|regions| !regions.contains(region_name)) {
+                        continue;
+                    }
+                    let Some(&endpoint) = endpoint_of.get(&(target.provider.as_str(), region_name.as_str()))
+                    else {
+                        continue;
+                    };
+                    let deployment =
+                        *deployment_of.entry((endpoint, target.model.as_str())).or_insert_with(|| {
+                            plan.deployments.push(Deployment::new(
+                                endpoint,
+                                &plan.endpoints,
+                                target,
+                                region,
+                                index,
+                            ));
+                            plan.deployments.len() - 1
+                        });
+                    if let Some(tier) = tiers.last_mut() {
+                        tier.push(deployment);
+                    }
+                }
+            }
+            plan.push_model(name, model, tiers);
+        }
+        for (place, regions) in &config.near {
+            let regions = regions.iter().map(|region| plan.intern_region(region)).collect();
+            plan.near.insert(place.clone(), regions);
+        }
+        plan
+    }
+
+    fn push_model(&mut self, name: &str, model: &Model, tiers: Vec<Vec<usize>>) {
+        let name: Arc<str> = name.into();
+        self.by_name.insert(Arc::clone(&name), self.models.len());
+        let residency = model
+            .residency
+            .as_ref()
+            .map(|regions| regions.iter().map(|region| self.intern_region(region)).collect());
+        self.models.push(ModelPlan {
+            name,
+            tiers,
+            residency,
+            timeouts: model.timeouts.clone(),
+            retry: model.retry.clone(),
+            routing: model.routing.clone(),
+            breaker: model.breaker.clone(),
+        });
+    }
+
+    fn intern_region(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.regions.iter().find(|region| &***region == name) {
+            return Arc::clone(known);
+        }
+        let shared: Arc<str> = name.into();
+        self.regions.push(Arc::clone(&shared));
+        shared
+    }
+
+    /// The number of a public model.
+    pub(crate) fn model(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// A region by its name, shared.
+    pub(crate) fn region(&self, name: &str) -> Option<&Arc<str>> {
+        self.regions.iter().find(|region| &***region == name)
+    }
+
+    /// The regions near a place: those of `[near]`, or the region of that name.
+    pub(crate) fn near(&self, place: &str) -> Option<Vec<Arc<str>>> {
+        match self.near.get(place) {
+            Some(regions) => Some(regions.clone()),
+            None => self.region(place).map(|region| vec![Arc::clone(region)]),
+        }
+    }
+
+    /// The names of the public models, in the order of the file.
+    pub fn model_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.models.iter().map(|model| &model.name)
+    }
+}
+
+impl Endpoint {
+    fn new(
+        provider_name: &str,
+        provider: &Provider,
+        region_name: Arc<str>,
+        region: &Region,
+        timeouts: &Timeouts,
+    ) -> Self {
+        let mut pool = Pool::new(format!("{provider_name}/{region_name}"));
+        pool.connect_timeout = timeouts.connect;
+        pool.connections = region.connections;
+        pool.ca_file.clone_from(&region.ca_file);
+        pool.proxy.clone_from(&region.proxy);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        if let Some(key) = region.api_key.as_ref().or(provider.api_key.as_ref()) {
+            let (name, value) = match provider.dialect {
+                Dialect::Azure => (HeaderName::from_static("api-key"), HeaderValue::from_str(key.expose())),
+                Dialect::Anthropic => {
+                    (HeaderName::from_static("x-api-key"), HeaderValue::from_str(key.expose()))
+                }
+                _ => (header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", key.expose()))),
+            };
+            insert_sensitive(&mut headers, name, value.ok());
+        }
+        for (name, value) in &region.headers {
+            if let Ok(name) = HeaderName::try_from(name.as_str()) {
+                insert_sensitive(&mut headers, name, HeaderValue::from_str(value.expose()).ok());
+            }
+        }
+        Self {
+            provider: provider_name.into(),
+            region: region_name,
+            pool: Arc::new(pool),
+            headers,
+            chat: below(&region.base_url, Api::Chat.path()),
+            models: below(&region.base_url, "models"),
+            forward: provider
+                .forward_headers
+                .iter()
+                .filter_map(|name| HeaderName::try_from(name.as_str()).ok())
+                .collect(),
+            health_check: provider.health_check.clone(),
+        }
+    }
+}
+
+impl Deployment {
+    fn new(endpoint: usize, endpoints: &[Endpoint], target: &Target, region: &Region, model: usize) -> Self {
+        let (provider, region_name) = endpoints
+            .get(endpoint)
+            .map_or_else(|| ("".into(), "".into()), |at| (Arc::clone(&at.provider), Arc::clone(&at.region)));
+        Self {
+            endpoint,
+            route: Route::new(provider, region_name, target.model.as_str()),
+            model_json: serde_json::Value::String(target.model.clone()).to_string().into(),
+            weight: target.weight * region.weight,
+            limits: region.limits.clone(),
+            price: target.price.clone(),
+            model,
+        }
+    }
+}
+
+impl Deployment {
+    /// What an answer costs, as the configuration says or else the table.
+    pub(crate) fn price(&self, table: &PriceTable, wall: SystemTime) -> Option<wire::Price> {
+        let Some(own) = &self.price else { return table.price(&self.route.model, wall) };
+        let price = wire::Price::new(own.input, own.output);
+        Some(own.cached_input.map_or(price, |cached| price.with_cached_input(cached)))
+    }
+
+    /// One number to compare prices by, USD per million tokens: three tokens of input for one of output, about what chats
+    /// use. Only the order matters.
+    pub(crate) fn blended_price(&self, table: &PriceTable, wall: SystemTime) -> Option<f64> {
+        self.price(table, wall).map(|price| price.input.mul_add(3.0, price.output) / 4.0)
+    }
+}
+
+const USER_AGENT: &str = concat!("outrigger/", env!("CARGO_PKG_VERSION"));
+
+fn insert_sensitive(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    if let Some(mut value) = value {
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+}
+
+/// Whether a dialect takes a chat request in OpenAI's form. A target whose dialect does not is no candidate.
+fn serves(dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::OpenAi | Dialect::Azure)
+}
+
+/// `path` below `base`, whether or not the base ends in a slash; its query (an api-version) stays.
+fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    let joined = format!("{}/{path}", base.path().trim_end_matches('/'));
+    url.set_path(&joined);
+    url
+}

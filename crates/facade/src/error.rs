@@ -1,0 +1,222 @@
+//! Why a call has no answer, or a client could not be built.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::answer::AttemptRecord;
+
+/// Why a call has no answer.
+///
+/// [`code`](Self::code) and [`status`](Self::status) are what the gateway answers with; [`attempts`](Self::attempts) says
+/// what was tried. No variant holds a key or a prompt.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The configuration has no model of this name. Nothing was sent.
+    #[error("no model `{model}` is configured")]
+    #[non_exhaustive]
+    ModelNotFound {
+        /// The name asked for.
+        model: String,
+    },
+    /// None of the model's targets can serve this kind of request. Nothing was sent.
+    #[error("model `{model}` has no target that serves {api}")]
+    #[non_exhaustive]
+    UnsupportedEndpoint {
+        /// The model.
+        model: String,
+        /// The kind of request.
+        api: &'static str,
+    },
+    /// The request names a region that no provider has. Nothing was sent.
+    #[error("no region `{region}` is configured")]
+    #[non_exhaustive]
+    UnknownRegion {
+        /// The name asked for.
+        region: String,
+    },
+    /// No target of the model lies in the regions allowed. Nothing was sent.
+    #[error("model `{model}` has no target in the allowed regions ({allowed})")]
+    #[non_exhaustive]
+    ResidencyUnsatisfiable {
+        /// The model.
+        model: String,
+        /// The regions allowed, joined by commas.
+        allowed: String,
+    },
+    /// Every deployment refused before an attempt: circuits open, cordoned, or full.
+    #[error("no deployment of `{model}` is available")]
+    #[non_exhaustive]
+    NoDeployment {
+        /// The model.
+        model: String,
+        /// When the soonest may admit again, from now.
+        retry_in: Option<Duration>,
+        /// What was tried.
+        attempts: Vec<AttemptRecord>,
+    },
+    /// Every deployment is rate-limited.
+    #[error("every deployment of `{model}` is rate-limited")]
+    #[non_exhaustive]
+    RateLimited {
+        /// The model.
+        model: String,
+        /// The soonest wait, where one is known.
+        retry_in: Option<Duration>,
+        /// What was tried.
+        attempts: Vec<AttemptRecord>,
+    },
+    /// All that was tried failed, or the retry budget is empty.
+    #[error("all {} attempts at `{model}` failed", attempts.len())]
+    #[non_exhaustive]
+    Exhausted {
+        /// The model.
+        model: String,
+        /// What was tried.
+        attempts: Vec<AttemptRecord>,
+    },
+    /// The deadline passed first.
+    #[error("the deadline of the call to `{model}` passed after {} attempts", attempts.len())]
+    #[non_exhaustive]
+    DeadlineExceeded {
+        /// The model.
+        model: String,
+        /// What was tried.
+        attempts: Vec<AttemptRecord>,
+    },
+    /// The provider found a fault with the request itself: its status and body, as they came.
+    #[error("the provider refused the request with status {status}")]
+    #[non_exhaustive]
+    Rejected {
+        /// The provider's status.
+        status: StatusCode,
+        /// The provider's headers that may pass.
+        headers: HeaderMap,
+        /// The provider's body.
+        body: Bytes,
+        /// What was tried; the last one is the refusal.
+        attempts: Vec<AttemptRecord>,
+    },
+    /// More is held in memory than allowed.
+    #[error("too many requests at once")]
+    #[non_exhaustive]
+    Overloaded,
+    /// The client is shutting down and takes no new calls.
+    #[error("the client is shutting down")]
+    #[non_exhaustive]
+    ShuttingDown,
+    /// The answer broke off after content was given.
+    #[error("the answer of `{model}` broke off ({class})")]
+    #[non_exhaustive]
+    Truncated {
+        /// The model.
+        model: String,
+        /// How: cut, stalled, malformed.
+        class: wire::Class,
+        /// What was tried.
+        attempts: Vec<AttemptRecord>,
+    },
+}
+
+impl CallError {
+    /// The stable code of this error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::ModelNotFound { .. } => "model_not_found",
+            Self::UnsupportedEndpoint { .. } => "unsupported_endpoint",
+            Self::UnknownRegion { .. } => "unknown_region",
+            Self::ResidencyUnsatisfiable { .. } => "residency_unsatisfiable",
+            Self::NoDeployment { .. } => "no_deployment_available",
+            Self::RateLimited { .. } => "rate_limit_exceeded",
+            Self::Exhausted { .. } => "upstream_exhausted",
+            Self::DeadlineExceeded { .. } => "deadline_exceeded",
+            Self::Rejected { .. } => "rejected_by_provider",
+            Self::Overloaded => "overloaded",
+            Self::ShuttingDown => "draining",
+            Self::Truncated { .. } => "answer_truncated",
+        }
+    }
+
+    /// The HTTP status that says the same.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::ModelNotFound { .. } => StatusCode::NOT_FOUND,
+            Self::UnsupportedEndpoint { .. }
+            | Self::UnknownRegion { .. }
+            | Self::ResidencyUnsatisfiable { .. } => StatusCode::BAD_REQUEST,
+            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::NoDeployment { .. } | Self::Overloaded | Self::ShuttingDown => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Exhausted { .. } | Self::Truncated { .. } => StatusCode::BAD_GATEWAY,
+            Self::DeadlineExceeded { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Rejected { status, .. } => *status,
+        }
+    }
+
+    /// When trying again may help, from now; `None` where nothing is known.
+    pub fn retry_in(&self) -> Option<Duration> {
+        match self {
+            Self::NoDeployment { retry_in, .. } | Self::RateLimited { retry_in, .. } => *retry_in,
+            Self::ShuttingDown => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+
+    /// What was tried, in order of the attempts' ends.
+    pub fn attempts(&self) -> &[AttemptRecord] {
+        match self {
+            Self::NoDeployment { attempts, .. }
+            | Self::RateLimited { attempts, .. }
+            | Self::Exhausted { attempts, .. }
+            | Self::DeadlineExceeded { attempts, .. }
+            | Self::Rejected { attempts, .. }
+            | Self::Truncated { attempts, .. } => attempts,
+            _ => &[],
+        }
+    }
+}
+
+/// Why a request could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The body is not what its kind of request must be.
+    #[error("{0}")]
+    Body(#[from] wire::BadRequest),
+}
+
+/// Why a client could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The configuration has faults.
+    #[error("{0}")]
+    Config(#[from] crate::config::Faults),
+    /// A machine refused its numbers.
+    #[error("{path}: {message}")]
+    #[non_exhaustive]
+    Machine {
+        /// Which table.
+        path: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// Why a chat has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChatError {
+    /// The call failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The request could not be made.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The answer is not a chat completion. It was billed all the same.
+    #[error("the answer is not a chat completion: {0}")]
+    Form(#[source] serde_json::Error),
+}

@@ -1,0 +1,148 @@
+//! What the client tells whoever watches it: one notice per thing that happened, in order.
+
+use std::{sync::Arc, time::Duration};
+
+use wire::{Class, Usage};
+
+/// Watches a client. The gateway's metrics and event stream are observers.
+///
+/// Notices are handed over outside every lock, on the task that caused them, so an observer must be quick and must not
+/// block.
+pub trait Observer: Send + Sync {
+    /// Something happened.
+    fn notice(&self, notice: &Notice);
+}
+
+impl<F: Fn(&Notice) + Send + Sync> Observer for F {
+    fn notice(&self, notice: &Notice) {
+        self(notice);
+    }
+}
+
+/// A place that can serve: an endpoint (provider and region) and the provider's own name of the model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Route {
+    /// The provider's name in the configuration.
+    pub provider: Arc<str>,
+    /// The region's name in the configuration.
+    pub region: Arc<str>,
+    /// The provider's name of the model.
+    pub model: Arc<str>,
+}
+
+impl Route {
+    /// A route.
+    pub fn new(
+        provider: impl Into<Arc<str>>,
+        region: impl Into<Arc<str>>,
+        model: impl Into<Arc<str>>,
+    ) -> Self {
+        Self { provider: provider.into(), region: region.into(), model: model.into() }
+    }
+}
+
+impl std::fmt::Display for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.provider, self.region, self.model)
+    }
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// An attempt ended, in whatever way.
+    #[non_exhaustive]
+    AttemptEnded {
+        /// The public model's name.
+        model: Arc<str>,
+        /// Where.
+        route: Route,
+        /// How it failed; `None` when it succeeded.
+        class: Option<Class>,
+        /// From its start to its end.
+        took: Duration,
+        /// From its start to the first content, where there was any.
+        first_token: Option<Duration>,
+    },
+    /// A call went on at another deployment after an attempt failed, or grew silent.
+    #[non_exhaustive]
+    Failover {
+        /// The public model's name.
+        model: Arc<str>,
+        /// Where the attempt failed.
+        from: Route,
+        /// Where the next one goes.
+        to: Route,
+        /// Why.
+        class: Class,
+    },
+    /// A circuit changed its state.
+    #[non_exhaustive]
+    Transition {
+        /// Where. For a circuit of a whole endpoint the model is `*`.
+        route: Route,
+        /// The state before.
+        from: breaker::State,
+        /// The state after.
+        to: breaker::State,
+        /// Why it tripped; `None` when it did not trip.
+        reason: Option<breaker::TripReason>,
+    },
+    /// Three failures in a row: the registry advises to prefer another place.
+    #[non_exhaustive]
+    FailoverAdvised {
+        /// Which deployment.
+        route: Route,
+    },
+    /// A call ended.
+    #[non_exhaustive]
+    CallEnded {
+        /// The public model's name.
+        model: Arc<str>,
+        /// How.
+        outcome: Outcome,
+        /// Where its answer came from, if it got one.
+        route: Option<Route>,
+        /// Attempts made.
+        attempts: u32,
+        /// From the request to the end of the answer.
+        took: Duration,
+        /// From the request to the first content or the whole answer.
+        first_token: Option<Duration>,
+        /// What the provider counted, where it said so.
+        usage: Option<Usage>,
+        /// What it cost in USD, where usage and price are known.
+        cost_usd: Option<f64>,
+    },
+}
+
+/// How a call ended, as a metric says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The caller got a whole answer.
+    Ok,
+    /// The caller got an error before any content.
+    Error,
+    /// The answer broke off after content was given, and the caller was told so.
+    Truncated,
+    /// The caller went away.
+    Cancelled,
+    /// It was refused without an attempt.
+    Refused,
+}
+
+impl Outcome {
+    /// The label: `ok`, `error`, `truncated`, `cancelled` or `refused`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Truncated => "truncated",
+            Self::Cancelled => "cancelled",
+            Self::Refused => "refused",
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Reads a streamed answer: bytes pass through untouched, whole frames only, while what they say is noted.
+//!
+//! A frame that is not yet complete is held back, so that an error can be told between frames when the upstream breaks off
+//! in the middle of one. A chunk that ends on a frame's end (nearly all do) goes on as it came, without a copy.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use transport::{ErrorKind, Phase, ResponseBody};
+use wire::{AnswerFacts, Class, SseEvent, SseFramer};
+
+/// The longest frame that is believed; a chat delta has some hundred bytes, an image in one some MiB at most.
+const MAX_FRAME: usize = 8 << 20;
+
+/// One step of reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Something arrived; whether any of it was content.
+    Read { content: bool },
+    /// The body came to its proper end.
+    End,
+    /// It broke: cut off, malformed, or the provider said so in the stream.
+    Broken(Class),
+}
+
+/// A body being read.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    body: ResponseBody,
+    framing: Framing,
+    /// Whole frames, ready for the caller.
+    ready: VecDeque<Bytes>,
+    /// The beginning of a frame whose end has not come.
+    tail: Vec<Bytes>,
+    /// What the stream has said so far.
+    pub said: AnswerFacts,
+    /// `[DONE]` was there.
+    pub done: bool,
+    /// How it ended, once it has: a body is not polled after its end.
+    ended: Option<Progress>,
+}
+
+#[derive(Debug)]
+enum Framing {
+    Events(SseFramer),
+    Plain,
+}
+
+impl Reader {
+    /// Reads an event stream.
+    pub(crate) fn events(body: ResponseBody) -> Self {
+        Self::new(body, Framing::Events(SseFramer::new(MAX_FRAME)))
+    }
+
+    /// Reads a plain answer, of which only the proper end is watched.
+    pub(crate) fn plain(body: ResponseBody) -> Self {
+        Self::new(body, Framing::Plain)
+    }
+
+    fn new(body: ResponseBody, framing: Framing) -> Self {
+        let (ready, tail) = (VecDeque::new(), Vec::new());
+        Self { body, framing, ready, tail, said: AnswerFacts::of_stream(), done: false, ended: None }
+    }
+
+    /// The same, with bytes put back that were taken from it.
+    pub(crate) fn starting_with(mut self, beginning: Bytes) -> Self {
+        self.ready.push_front(beginning);
+        self
+    }
+
+    /// Whether the answer is an event stream, which ends with a finish reason and `[DONE]`.
+    pub(crate) fn is_events(&self) -> bool {
+        matches!(self.framing, Framing::Events(_))
+    }
+
+    /// The next whole frames for the caller.
+    pub(crate) fn take_ready(&mut self) -> Option<Bytes> {
+        self.ready.pop_front()
+    }
+
+    /// Whether there are whole frames for the caller.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Bytes held: read, and not yet taken.
+    pub(crate) fn held(&self) -> usize {
+        self.ready.iter().chain(&self.tail).map(Bytes::len).sum()
+    }
+
+    /// Reads one chunk of the body. After the end it says the same again.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Progress> {
+        if let Some(ended) = self.ended {
+            return Poll::Ready(ended);
+        }
+        let progress = match std::task::ready!(Pin::new(&mut self.body).poll_next(cx)) {
+            // What is left of an unfinished frame is not a frame.
+            None => Progress::End,
+            Some(Ok(chunk)) => self.take_in(chunk),
+            Some(Err(error)) => Progress::Broken(match error.kind() {
+                ErrorKind::Timeout(Phase::Body) => Class::Stalled,
+                ErrorKind::Protocol => Class::Malformed,
+                _ => Class::Cut,
+            }),
+        };
+        if !matches!(progress, Progress::Read { .. }) {
+            self.ended = Some(progress);
+        }
+        Poll::Ready(progress)
+    }
+
+    fn take_in(&mut self, chunk: Bytes) -> Progress {
+        let Framing::Events(framer) = &mut self.framing else {
+            self.ready.push_back(chunk);
+            return Progress::Read { content: true };
+        };
+        let (said, done) = (&mut self.said, &mut self.done);
+        let mut content = false;
+        let fed = framer.feed(&chunk, |event| {
+            if let SseEvent::Data { data, .. } = event {
+                let frame = wire::read_chat_frame(data);
+                content |= frame.content;
+                *done |= frame.done;
+                said.absorb(&frame);
+            }
+        });
+        let Ok(fed) = fed else { return Progress::Broken(Class::Malformed) };
+        if let Some(error) = &self.said.error {
+            return Progress::Broken(error.class);
+        }
+        if self.said.malformed {
+            return Progress::Broken(Class::Malformed);
+        }
+        self.pass_on(chunk, fed.complete);
+        Progress::Read { content }
+    }
+
+    /// `complete` bytes of the chunk end whole frames, the first of which may have begun in earlier chunks.
+    fn pass_on(&mut self, mut chunk: Bytes, complete: usize) {
+        if complete > 0 {
+            self.ready.extend(self.tail.drain(..));
+            self.ready.push_back(chunk.split_to(complete.min(chunk.len())));
+        }
+        if !chunk.is_empty() {
+            self.tail.push(chunk);
+        }
+    }
+
+    /// Whether the answer is whole: as many choices as were asked for have said why they ended.
+    pub(crate) fn is_whole(&self, choices: u64) -> bool {
+        u64::from(self.said.finished) >= choices.max(1)
+    }
+}

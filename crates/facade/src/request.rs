@@ -1,0 +1,136 @@
+//! What a caller asks: a body of bytes that passes through, and the wishes that go with it.
+
+use std::{ops::Range, time::Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use wire::RequestFacts;
+
+use crate::error::RequestError;
+
+/// A kind of request, named after its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Api {
+    /// `/chat/completions`.
+    Chat,
+}
+
+impl Api {
+    /// The path below the provider's base URL.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "chat/completions",
+        }
+    }
+}
+
+/// A request for one model by its public name. Its body goes out as it came; only the model's name is replaced.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub(crate) api: Api,
+    pub(crate) body: Bytes,
+    pub(crate) facts: RequestFacts,
+    pub(crate) region: Option<String>,
+    pub(crate) near: Option<String>,
+    pub(crate) residency: Option<Vec<String>>,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) session: Option<String>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) single: bool,
+}
+
+impl Request {
+    /// A chat request, in OpenAI's form.
+    ///
+    /// # Errors
+    /// [`RequestError::Body`] when the body is not a JSON object with a `model`; it says where.
+    pub fn chat(body: impl Into<Bytes>) -> Result<Self, RequestError> {
+        Self::new(Api::Chat, body)
+    }
+
+    /// A request of a given kind.
+    ///
+    /// # Errors
+    /// [`RequestError::Body`] when the body is not a JSON object with a `model`; it says where.
+    pub fn new(api: Api, body: impl Into<Bytes>) -> Result<Self, RequestError> {
+        let body = body.into();
+        let facts = wire::skim_request(&body)?;
+        Ok(Self {
+            api,
+            body,
+            facts,
+            region: None,
+            near: None,
+            residency: None,
+            deadline: None,
+            session: None,
+            headers: HeaderMap::new(),
+            single: false,
+        })
+    }
+
+    /// Prefers a region: it wins unless it is clearly dearer, and is left when it is ill.
+    #[must_use]
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
+        self
+    }
+
+    /// Prefers the regions near a place, by its name in the configuration's `[near]`; a region's own name does as well.
+    #[must_use]
+    pub fn near(mut self, place: impl Into<String>) -> Self {
+        self.near = Some(place.into());
+        self
+    }
+
+    /// Allows only these regions, whatever happens; narrows the model's own residency, never widens it.
+    #[must_use]
+    pub fn residency(mut self, regions: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.residency = Some(regions.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The instant by which the whole plain answer, or a stream's first content, must be there.
+    #[must_use]
+    pub fn deadline(mut self, at: Instant) -> Self {
+        self.deadline = Some(at);
+        self
+    }
+
+    /// Keeps the calls of one session at one deployment while that costs little, because prompt caches pay.
+    #[must_use]
+    pub fn session(mut self, key: impl Into<String>) -> Self {
+        self.session = Some(key.into());
+        self
+    }
+
+    /// A header for the provider.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    /// Makes one attempt and its free failover only: for a caller that retries by itself.
+    #[must_use]
+    pub fn caller_retries(mut self) -> Self {
+        self.single = true;
+        self
+    }
+
+    /// The public model asked for.
+    pub fn model(&self) -> &str {
+        &self.facts.model
+    }
+
+    /// Whether a stream is asked for.
+    pub fn is_stream(&self) -> bool {
+        self.facts.stream
+    }
+
+    /// Where the model's name stands in the body, as a JSON string with its quotes.
+    pub(crate) fn model_range(&self) -> Range<usize> {
+        self.facts.model_range.clone()
+    }
+}

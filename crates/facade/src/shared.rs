@@ -1,0 +1,176 @@
+//! What all calls of a client share: the engine behind a short lock, the transport, the clock, the dice, the watchers.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Instant, SystemTime},
+};
+
+use tokio::sync::Notify;
+use transport::Transport;
+
+use crate::{
+    engine::{Action, CallId, Engine, Event, Plan},
+    observe::{Notice, Observer},
+};
+
+/// The state behind a [`Client`](crate::Client) and all its calls and streams.
+pub(crate) struct Shared {
+    engine: Mutex<Engine>,
+    pub plan: Arc<Plan>,
+    pub transport: Arc<dyn Transport>,
+    pub max_held: usize,
+    observers: Vec<Arc<dyn Observer>>,
+    draws: AtomicU64,
+    calls: AtomicU64,
+    /// One instant in both times. The wall clock is read once; later readings are this plus the monotonic time since, so
+    /// that paused time steers both.
+    epoch: (Instant, SystemTime),
+    closing: AtomicBool,
+    in_progress: AtomicUsize,
+    idle: Notify,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("in_progress", &self.in_progress).finish_non_exhaustive()
+    }
+}
+
+/// The runtime's clock: `tokio::time::pause` steers it, and through it every machine.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl Shared {
+    pub(crate) fn new(
+        engine: Engine,
+        transport: Arc<dyn Transport>,
+        observers: Vec<Arc<dyn Observer>>,
+        seed: u64,
+        max_held: usize,
+        epoch: (Instant, SystemTime),
+    ) -> Self {
+        Self {
+            plan: Arc::clone(engine.plan()),
+            engine: Mutex::new(engine),
+            transport,
+            max_held,
+            observers,
+            draws: AtomicU64::new(seed),
+            calls: AtomicU64::new(0),
+            epoch,
+            closing: AtomicBool::new(false),
+            in_progress: AtomicUsize::new(0),
+            idle: Notify::new(),
+        }
+    }
+
+    /// The engine. The lock is short and never held across an await.
+    pub(crate) fn engine(&self) -> MutexGuard<'_, Engine> {
+        // The engine's methods do not panic; should one, its state is still the best there is.
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the engine, hands its notices to those who watch, and leaves the rest of what is to be done in `actions`.
+    pub(crate) fn tell(&self, event: Event, actions: &mut Vec<Action>) {
+        let from = actions.len();
+        let draw = self.draw();
+        self.engine().on(event, now(), draw, actions);
+        self.notify(actions, from);
+    }
+
+    /// Hands the notices among `actions[from..]` to those who watch, outside the lock.
+    pub(crate) fn notify(&self, actions: &mut Vec<Action>, from: usize) {
+        let mut index = 0;
+        actions.retain(|action| {
+            index += 1;
+            match action {
+                Action::Notice(notice) if index > from => {
+                    self.observe(notice);
+                    false
+                }
+                _ => true,
+            }
+        });
+    }
+
+    pub(crate) fn observe(&self, notice: &Notice) {
+        for observer in &self.observers {
+            observer.notice(notice);
+        }
+    }
+
+    /// A number for one decision. Distinct for every call of this function; the engine mixes it.
+    pub(crate) fn draw(&self) -> u64 {
+        self.draws.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)
+    }
+
+    pub(crate) fn next_call(&self) -> CallId {
+        CallId(self.calls.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Calendar time now.
+    pub(crate) fn wall(&self) -> SystemTime {
+        self.epoch.1 + now().saturating_duration_since(self.epoch.0)
+    }
+
+    /// Notes that a call or a stream is in progress until the returned token is dropped.
+    pub(crate) fn enter(self: &Arc<Self>) -> InProgress {
+        self.in_progress.fetch_add(1, Ordering::AcqRel);
+        InProgress { shared: Arc::clone(self) }
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Takes no new calls from now on, and returns when those in progress have ended.
+    pub(crate) async fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.idle.notify_waiters();
+        loop {
+            let ended = self.idle.notified();
+            if self.in_progress.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Returns when the client begins to close.
+    pub(crate) async fn closing(&self) {
+        loop {
+            let woken = self.idle.notified();
+            if self.is_closing() {
+                return;
+            }
+            woken.await;
+        }
+    }
+}
+
+/// A call or a stream in progress.
+///
+/// # Drop
+/// The call is no longer in progress; a client that is closing is woken by the last.
+#[derive(Debug)]
+pub(crate) struct InProgress {
+    shared: Arc<Shared>,
+}
+
+impl InProgress {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        if self.shared.in_progress.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shared.idle.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The client's own life: health checks that send, a shutdown that leaves nothing running.
+
+use outrigger::{CallError, ChatError, Notice, config::HealthCheck};
+use sim::{Fault, World};
+
+use crate::support::*;
+
+fn checked(world: &World) -> outrigger::Config {
+    let mut config = config(world);
+    for (_, provider) in &mut config.providers {
+        provider.health_check = Some(HealthCheck::default());
+    }
+    config
+}
+
+/// A health check is a real request: the provider sees it, and an idle region that died is found out.
+#[tokio::test(start_paused = true)]
+async fn a_health_check_sends_a_real_request() {
+    let harbour = harbour_with(World::article(7), checked, |builder| builder);
+    tokio::time::sleep(secs(31)).await;
+    for region in REGIONS {
+        let received = harbour.received(region);
+        assert_eq!(received.len(), 1);
+        assert_eq!(received.first().unwrap().path, "GET /v1/models");
+    }
+    harbour.inject("eu-west", Fault::Refuse);
+    tokio::time::sleep(secs(31 * 6)).await;
+    let eu_west = harbour.client.deployments().into_iter().find(|at| &*at.region == "eu-west").unwrap();
+    assert!(eu_west.health < 100.0);
+    assert_eq!(eu_west.breaker, "open");
+    harbour.client.shutdown().await;
+}
+
+/// After a shutdown nothing runs and nothing is taken; a stream in progress was waited for.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_for_streams_and_leaves_nothing_running() {
+    let harbour = harbour_with(World::article(7), checked, |builder| builder);
+    let mut stream = harbour.client.chat("chat").user("x").stream().await.unwrap();
+    let reader = tokio::spawn(async move {
+        let mut text = String::new();
+        while let Some(piece) = stream.next().await {
+            text.push_str(&piece.unwrap());
+        }
+        text
+    });
+    harbour.client.shutdown().await;
+    assert!(is_whole(&reader.await.unwrap()));
+    let refused = harbour.ask().await.unwrap_err();
+    assert!(matches!(refused, ChatError::Call(CallError::ShuttingDown)));
+    let asked = harbour.total();
+    tokio::time::sleep(secs(300)).await;
+    assert_eq!(harbour.total(), asked, "a health check outlived the client");
+    harbour.assert_idle();
+}
+
+/// Whoever watches sees the failover and the circuit trip, in words of places.
+#[tokio::test(start_paused = true)]
+async fn what_happens_is_noticed() {
+    let harbour = harbour();
+    harbour.inject("us-east", Fault::status(500));
+    for _ in 0..60 {
+        harbour.ask().await.unwrap();
+    }
+    let notices = harbour.notices();
+    let failovers = notices.iter().filter(|notice| matches!(notice, Notice::Failover { .. })).count();
+    assert!(failovers >= 1);
+    assert!(notices.iter().any(|notice| matches!(
+        notice,
+        Notice::Transition { route, to: outrigger::breaker::State::Open, .. } if &*route.region == "us-east"
+    )));
+    let ended = notices.iter().filter(|notice| matches!(notice, Notice::CallEnded { .. })).count();
+    assert_eq!(ended, 60, "every call ends once");
+    let attempts = notices.iter().filter(|notice| matches!(notice, Notice::AttemptEnded { .. })).count();
+    assert_eq!(attempts as u64, harbour.total(), "every attempt ends once");
+}
+
+/// An answer says where it came from, what it took and what it cost.
+#[tokio::test(start_paused = true)]
+async fn an_answer_says_where_it_came_from_and_what_it_cost() {
+    let harbour = harbour();
+    let answer = harbour.ask().await.unwrap();
+    assert_eq!(&*answer.route.provider, "holysheep");
+    assert_eq!(&*answer.route.model, "gpt-4.1");
+    let usage = answer.usage.unwrap();
+    // GPT-4.1: 2 USD per million tokens in, 8 out.
+    let expected = (usage.input as f64 * 2.0 + usage.output as f64 * 8.0) / 1e6;
+    assert!((answer.cost_usd.unwrap() - expected).abs() < 1e-12);
+    assert_eq!(answer.attempts.len(), 1);
+    assert!(answer.timing.total >= answer.timing.upstream);
+    assert!(answer.timing.upstream > ms(10));
+}

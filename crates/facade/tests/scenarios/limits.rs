@@ -1,0 +1,51 @@
+//! Quotas: a 429 is a wait, not an illness.
+
+use outrigger::{CallError, ChatError};
+use sim::{Fault, When};
+use tokio::time::Instant;
+
+use crate::support::*;
+
+/// A limited region is left alone for exactly as long as it asked, and its circuit stays closed.
+#[tokio::test(start_paused = true)]
+async fn a_limited_region_is_left_alone_as_long_as_it_asked() {
+    let harbour = harbour();
+    harbour
+        .world
+        .inject("us-east", Fault::RateLimit { retry_after: Some(secs(20)) }, When::always().first(1))
+        .unwrap();
+    for _ in 0..30 {
+        assert!(is_whole(&harbour.ask().await.unwrap().text));
+    }
+    assert_eq!(harbour.count("us-east"), 1, "asked again within the wait it named");
+    let us_east = harbour.client.deployments().into_iter().find(|at| &*at.region == "us-east").unwrap();
+    assert_eq!(us_east.breaker, "closed");
+    assert!(us_east.cooldown_ms > 0);
+    tokio::time::sleep(secs(21)).await;
+    for _ in 0..30 {
+        harbour.ask().await.unwrap();
+    }
+    assert!(harbour.count("us-east") > 1, "the wait is over");
+}
+
+/// With every region limited the caller is told at once, with the soonest wait.
+#[tokio::test(start_paused = true)]
+async fn all_limited_is_told_at_once_with_the_soonest_wait() {
+    let harbour = harbour();
+    for (region, wait) in [("us-east", 30), ("eu-west", 12), ("ap-southeast", 50)] {
+        harbour.inject(region, Fault::RateLimit { retry_after: Some(secs(wait)) });
+    }
+    // Each call meets what is left of the regions; after a few, all are known to be limited.
+    for _ in 0..3 {
+        harbour.ask().await.unwrap_err();
+    }
+    let asked = harbour.total();
+    let began = Instant::now();
+    let ChatError::Call(CallError::RateLimited { retry_in, .. }) = harbour.ask().await.unwrap_err() else {
+        panic!("not a rate limit")
+    };
+    assert_eq!(began.elapsed(), ms(0), "at once");
+    let wait = retry_in.unwrap();
+    assert!(wait <= secs(12) && wait > secs(10), "{wait:?}");
+    assert_eq!(harbour.total(), asked, "nobody was asked in vain");
+}

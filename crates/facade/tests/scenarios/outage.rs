@@ -1,0 +1,90 @@
+//! Nobody well: an honest error, early, and no storm.
+
+use outrigger::{CallError, ChatError};
+use sim::Fault;
+
+use crate::support::*;
+
+fn call_error(error: ChatError) -> CallError {
+    match error {
+        ChatError::Call(error) => error,
+        other => panic!("not a call's error: {other}"),
+    }
+}
+
+/// **A full outage is not stormed.** A thousand requests while everything fails make hardly more than a thousand upstream
+/// calls, and every one of them is told so.
+#[tokio::test(start_paused = true)]
+async fn a_full_outage_is_told_and_not_stormed() {
+    let harbour = harbour();
+    harbour.inject_everywhere(&Fault::status(503));
+    for _ in 0..1_000 {
+        let error = call_error(harbour.ask().await.unwrap_err());
+        assert!(matches!(error, CallError::Exhausted { .. } | CallError::NoDeployment { .. }), "{error}");
+    }
+    assert!(harbour.total() <= 1_100, "{} upstream calls for 1,000 requests", harbour.total());
+    harbour.assert_idle();
+}
+
+/// After an outage the first callers find the way back by themselves.
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_the_circuits_recover() {
+    let harbour = harbour();
+    harbour.inject_everywhere(&Fault::status(503));
+    for _ in 0..50 {
+        harbour.ask().await.unwrap_err();
+    }
+    harbour.world.clear_all();
+    tokio::time::sleep(secs(31)).await;
+    for _ in 0..20 {
+        assert!(is_whole(&harbour.ask().await.unwrap().text));
+    }
+}
+
+/// An error says what was tried.
+#[tokio::test(start_paused = true)]
+async fn an_error_lists_its_attempts() {
+    let harbour = harbour();
+    harbour.inject_everywhere(&Fault::status(500));
+    let error = call_error(harbour.ask().await.unwrap_err());
+    assert_eq!(error.code(), "upstream_exhausted");
+    let attempts = error.attempts();
+    assert!(attempts.len() >= 2);
+    assert!(attempts.iter().all(|attempt| attempt.status == Some(500)));
+    assert!(attempts.iter().all(|attempt| attempt.class == Some(outrigger::wire::Class::Transient)));
+}
+
+/// A caller's own fault is passed back as the provider said it, after one attempt, and charged to nobody.
+#[tokio::test(start_paused = true)]
+async fn a_callers_fault_is_passed_back_and_charged_to_nobody() {
+    let harbour = harbour();
+    harbour.inject_everywhere(&Fault::ContentFilter);
+    for _ in 0..20 {
+        let error = call_error(harbour.ask().await.unwrap_err());
+        let CallError::Rejected { status, body, .. } = error else { panic!("{error}") };
+        assert_eq!(status, 400);
+        assert!(String::from_utf8_lossy(&body).contains("content_filter"));
+    }
+    assert_eq!(harbour.total(), 20, "one attempt a call");
+    for deployment in harbour.client.deployments() {
+        assert_eq!(deployment.breaker, "closed");
+        assert_eq!(deployment.consecutive_failures, 0);
+    }
+}
+
+/// The deadline holds even when every region is silent.
+#[tokio::test(start_paused = true)]
+async fn silence_everywhere_ends_at_the_deadline() {
+    let harbour = harbour();
+    harbour.inject_everywhere(&Fault::Silent);
+    let began = tokio::time::Instant::now();
+    let deadline = began.into_std() + secs(25);
+    let error = harbour.client.chat("chat").user("hello").deadline(deadline).stream().await.unwrap_err();
+    assert!(matches!(call_error(error), CallError::DeadlineExceeded { .. }));
+    assert_eq!(began.elapsed(), secs(25));
+    for region in REGIONS {
+        assert!(harbour.count(region) <= 1, "silence is not asked twice");
+        assert!(harbour.received(region).iter().all(was_left));
+    }
+    harbour.assert_idle();
+}

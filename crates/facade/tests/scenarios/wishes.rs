@@ -1,0 +1,119 @@
+//! What a caller may wish for: places, residency, sessions, and refusals before anything is sent.
+
+use std::collections::HashSet;
+
+use outrigger::{CallError, ChatError, config::Target};
+use sim::{Fault, World};
+
+use crate::support::*;
+
+/// A preferred region wins while it is well.
+#[tokio::test(start_paused = true)]
+async fn a_preferred_region_wins_while_it_is_well() {
+    for region in REGIONS {
+        let harbour = harbour();
+        for _ in 0..10 {
+            harbour.client.chat("chat").user("hello").region(region).send().await.unwrap();
+        }
+        assert!(harbour.count(region) >= 8, "{region} got {} of 10", harbour.count(region));
+    }
+}
+
+/// **Residency is never broken**, not even when the only region allowed is ill and the others are well.
+#[tokio::test(start_paused = true)]
+async fn residency_holds_even_when_it_hurts() {
+    let harbour = harbour();
+    harbour.inject("eu-west", Fault::Reset);
+    for _ in 0..20 {
+        harbour.client.chat("chat").user("hello").residency(["eu-west"]).send().await.unwrap_err();
+    }
+    assert_eq!(harbour.count("us-east") + harbour.count("ap-southeast"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_deployment_can_satisfy_is_refused_before_anything_is_sent() {
+    let harbour = harbour_with(
+        World::article(7),
+        |world| config_with(world, [Target::new("holysheep", "gpt-4.1").regions(["us-east", "eu-west"])]),
+        |builder| builder,
+    );
+    let client = &harbour.client;
+    let code = |error: ChatError| match error {
+        ChatError::Call(error) => error.code(),
+        other => panic!("{other}"),
+    };
+    assert_eq!(code(client.chat("nobody").user("x").send().await.unwrap_err()), "model_not_found");
+    assert_eq!(code(client.chat("chat").region("mars").send().await.unwrap_err()), "unknown_region");
+    let beyond = client.chat("chat").user("x").residency(["ap-southeast"]).send().await.unwrap_err();
+    assert_eq!(code(beyond), "residency_unsatisfiable");
+    assert_eq!(harbour.total(), 0);
+}
+
+/// Calls of one session stay together while that costs little.
+#[tokio::test(start_paused = true)]
+async fn the_calls_of_a_session_stay_together() {
+    let harbour = harbour_with(
+        World::article(7),
+        |world| {
+            let mut config = config(world);
+            config.routing.preferred_region = None;
+            for (_, model) in &mut config.models {
+                model.routing.preferred_region = None;
+            }
+            config
+        },
+        |builder| builder,
+    );
+    // Known alike well, so that affinity and not exploration decides.
+    for _ in 0..60 {
+        harbour.ask().await.unwrap();
+    }
+    let mut places = HashSet::new();
+    for _ in 0..10 {
+        let answer = harbour.client.chat("chat").user("x").session("a-voyage").send().await.unwrap();
+        places.insert(answer.route.region.to_string());
+    }
+    assert!(places.len() <= 2, "one session was served by {places:?}");
+}
+
+/// A lower tier serves only when the upper one cannot.
+#[tokio::test(start_paused = true)]
+async fn the_next_tier_serves_when_the_first_cannot() {
+    let harbour = harbour_with(
+        World::article(7),
+        |world| {
+            config_with(
+                world,
+                [
+                    Target::new("holysheep", "gpt-4.1").regions(["us-east"]),
+                    Target::new("holysheep", "deepseek-v3.2").regions(["eu-west"]).tier(1),
+                ],
+            )
+        },
+        |builder| builder,
+    );
+    for _ in 0..5 {
+        assert_eq!(&*harbour.ask().await.unwrap().route.model, "gpt-4.1");
+    }
+    harbour.inject("us-east", Fault::Silent);
+    let answer = harbour.client.chat("chat").user("x").send().await.unwrap();
+    assert_eq!(&*answer.route.model, "deepseek-v3.2");
+    let model = harbour.received("eu-west").first().unwrap().model.clone();
+    assert_eq!(
+        model.as_deref(),
+        Some("deepseek-v3.2"),
+        "the provider is asked for its own name of the model"
+    );
+}
+
+/// The call's error never holds the key, and no header of the caller's crosses that may not.
+#[tokio::test(start_paused = true)]
+async fn the_credential_goes_to_the_provider_and_nowhere_else() {
+    let harbour = harbour();
+    harbour.inject_everywhere(&Fault::BadKey);
+    let error = harbour.ask().await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("sk-test"));
+    let received = REGIONS.iter().flat_map(|region| harbour.received(region)).next().unwrap();
+    assert_eq!(received.headers["authorization"], "Bearer sk-test-not-a-secret");
+    assert!(!format!("{:?}", harbour.client).contains("sk-test"));
+}
