@@ -48,8 +48,10 @@
 
 mod acts;
 mod answer;
+mod error;
 mod fault;
 mod latency;
+mod log;
 mod plan;
 mod play;
 mod quota;
@@ -58,16 +60,19 @@ mod request;
 mod scenario;
 mod script;
 mod server;
+mod shape;
 mod transport;
 mod world;
 
 pub use answer::{LAST_WORD, answer_text};
+pub use error::{ScenarioError, WorldError};
 pub use fault::{Fault, UnknownFault, When};
 pub use latency::Latency;
+pub use log::{Outcome, Received};
 pub use quota::Quota;
 pub use region::Region;
-pub use scenario::{Act, Chaos, Limit, Scenario, ScenarioError};
+pub use scenario::{Act, Chaos, Limit, Scenario};
 pub use script::Step;
 pub use server::Server;
 pub use transport::SimTransport;
-pub use world::{Outcome, Received, World, WorldBuilder, WorldError};
+pub use world::{World, WorldBuilder};

@@ -14,10 +14,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::{
-    script::Step,
-    world::{Outcome, Ticket},
-};
+use crate::{log::Outcome, script::Step, world::Ticket};
 
 /// What a caller sees next.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Fault, Latency, Quota, Region, UnknownFault, When, World, WorldError};
+use crate::{Fault, Latency, Quota, Region, ScenarioError, When, World};
 
 /// A fault in a region, as it is written in files and sent to `/chaos`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,52 +62,6 @@ pub struct Chaos {
 
 fn ten_seconds() -> Duration {
     Duration::from_secs(10)
-}
-
-/// What is wrong with a [`Chaos`] or a [`Scenario`].
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ScenarioError {
-    /// The fault's name.
-    #[error(transparent)]
-    Fault(#[from] UnknownFault),
-    /// The fault has no such parameter.
-    #[error("fault `{fault}` takes no `{parameter}`")]
-    #[non_exhaustive]
-    Parameter {
-        /// The fault.
-        fault: &'static str,
-        /// What it was given.
-        parameter: &'static str,
-    },
-    /// A parameter is out of its range.
-    #[error("`{parameter}` must be {expected}, not {given}")]
-    #[non_exhaustive]
-    Range {
-        /// Which.
-        parameter: &'static str,
-        /// What it may be.
-        expected: &'static str,
-        /// What it is.
-        given: String,
-    },
-    /// A region.
-    #[error(transparent)]
-    World(#[from] WorldError),
-    /// An entry of the file; the source says what is wrong with it.
-    #[error("{table}[{index}]: {source}")]
-    #[non_exhaustive]
-    Entry {
-        /// The table, `fault`.
-        table: &'static str,
-        /// Which of them, from 0.
-        index: usize,
-        /// What is wrong.
-        source: Box<Self>,
-    },
-    /// The file is no scenario; the message shows line and column.
-    #[error("not a scenario: {0}")]
-    Toml(#[from] toml::de::Error),
 }
 
 impl Chaos {
@@ -370,7 +324,7 @@ pub(crate) fn article_regions() -> Vec<Region> {
 }
 
 fn in_entry(table: &'static str, index: usize) -> impl Fn(ScenarioError) -> ScenarioError {
-    move |source| ScenarioError::Entry { table, index, source: Box::new(source) }
+    move |error| ScenarioError::Entry { table, index, error: Box::new(error) }
 }
 
 impl World {

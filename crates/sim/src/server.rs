@@ -34,9 +34,10 @@ use tokio::{
 };
 
 use crate::{
+    error::WorldError,
     play::{Event, Playback},
     request::Call,
-    world::{World, WorldError},
+    world::World,
 };
 
 /// The longest request that is read; more is a 413.

@@ -5,20 +5,18 @@
 //! faults takes no time, and it starts with the world's first use, so a world may be made outside a runtime.
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::HeaderMap;
 use tokio::{sync::watch, time::Instant};
 use url::Url;
 
 use crate::{
-    SimTransport,
+    Outcome, Received, SimTransport, WorldError,
     fault::{Fault, Injection, When},
     latency::{hash, mix},
+    log::Log,
     plan::{State, TimedQuota},
     play::Playback,
     quota::Quota,
@@ -37,7 +35,6 @@ pub struct World {
 #[derive(Debug)]
 struct Inner {
     seed: u64,
-    log_limit: usize,
     names: Vec<String>,
     places: Vec<Mutex<Place>>,
     start: OnceLock<Instant>,
@@ -49,104 +46,15 @@ struct Inner {
 #[derive(Debug)]
 struct Place {
     state: State,
-    log: VecDeque<Received>,
-    count: u64,
+    log: Log,
 }
 
 impl Place {
-    /// Changes a request's line, unless the log has forgotten it.
-    fn note(&mut self, number: u64, change: impl FnOnce(&mut Received)) {
-        let kept = u64::try_from(self.log.len()).unwrap_or(u64::MAX);
-        let position =
-            number.checked_sub(self.count - kept).and_then(|position| usize::try_from(position).ok());
-        if let Some(line) = position.and_then(|position| self.log.get_mut(position)) {
-            change(line);
-        }
-    }
-
     /// The request is no longer in flight.
     fn settle(&mut self, number: u64, change: impl FnOnce(&mut Received)) {
         self.state.in_flight = self.state.in_flight.saturating_sub(1);
-        self.note(number, change);
+        self.log.note(number, change);
     }
-}
-
-/// One request, as the region that received it tells it.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Received {
-    /// When, on the world's clock.
-    pub at: Duration,
-    /// Method, path and query, `POST /v1/chat/completions`.
-    pub path: String,
-    /// The request's headers, credentials included: what may cross is a thing to test.
-    pub headers: HeaderMap,
-    /// The request's body.
-    pub body: Bytes,
-    /// The model asked for, where the request could be read.
-    pub model: Option<String>,
-    /// Whether a stream was asked for.
-    pub stream: bool,
-    /// The fault that decided the answer, or the first that delayed it.
-    pub fault: Option<&'static str>,
-    /// What the region has done so far.
-    pub outcome: Outcome,
-    /// The status of the answer, once its head was sent.
-    pub status: Option<u16>,
-    /// Bytes of the answer's body sent so far.
-    pub bytes_sent: u64,
-    /// Whether the caller left before the region had finished.
-    pub cancelled_by_caller: bool,
-}
-
-/// What a region did with a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// It is still answering, or was when the caller left.
-    Answering,
-    /// It answered to the end, whatever the status.
-    Answered,
-    /// It refused the connection. Only in memory and for a share of the requests: a closed port sees nothing.
-    Refused,
-    /// It reset the connection before the head of an answer.
-    Reset,
-    /// It broke the connection amid the answer.
-    Cut,
-    /// It fell silent, or sends nothing but keep-alives, until the caller leaves.
-    Held,
-}
-
-/// Why a world cannot be made, or something done in it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum WorldError {
-    /// No region has this name.
-    #[error("unknown region `{name}`; regions are {}", known.join(", "))]
-    #[non_exhaustive]
-    UnknownRegion {
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        known: Vec<String>,
-    },
-    /// Two regions have one name.
-    #[error("two regions are called `{name}`")]
-    #[non_exhaustive]
-    DuplicateRegion {
-        /// The name.
-        name: String,
-    },
-    /// The name cannot stand in a host name.
-    #[error("region name `{name}` must be 1 to 63 small letters, digits or inner hyphens")]
-    #[non_exhaustive]
-    InvalidName {
-        /// The name.
-        name: String,
-    },
-    /// There is no region.
-    #[error("a world needs a region")]
-    NoRegion,
 }
 
 /// Makes a [`World`].
@@ -201,11 +109,11 @@ impl WorldBuilder {
     }
 
     fn assemble(self, names: Vec<String>) -> World {
-        let place = |region| Mutex::new(Place { state: State::new(region), log: VecDeque::new(), count: 0 });
+        let log_limit = self.log_limit;
+        let place = |region| Mutex::new(Place { state: State::new(region), log: Log::new(log_limit) });
         let places = self.regions.into_iter().map(place).collect();
         let (changed, _) = watch::channel(());
-        let (seed, log_limit) = (self.seed, self.log_limit);
-        World { inner: Arc::new(Inner { seed, log_limit, names, places, start: OnceLock::new(), changed }) }
+        World { inner: Arc::new(Inner { seed: self.seed, names, places, start: OnceLock::new(), changed }) }
     }
 }
 
@@ -328,7 +236,7 @@ impl World {
     /// # Errors
     /// [`WorldError::UnknownRegion`]: a misspelt name must not look like a region that nobody called.
     pub fn received(&self, region: &str) -> Result<Vec<Received>, WorldError> {
-        Ok(self.place(self.index(region)?).log.iter().cloned().collect())
+        Ok(self.place(self.index(region)?).log.lines())
     }
 
     /// How many requests a region received since the world was made.
@@ -336,7 +244,7 @@ impl World {
     /// # Errors
     /// [`WorldError::UnknownRegion`].
     pub fn count(&self, region: &str) -> Result<u64, WorldError> {
-        Ok(self.place(self.index(region)?).count)
+        Ok(self.place(self.index(region)?).log.count())
     }
 
     /// How many requests a region is answering now.
@@ -351,13 +259,12 @@ impl World {
     pub(crate) fn begin(&self, index: usize, call: Call) -> Playback {
         let at = self.elapsed();
         let mut place = self.place(index);
-        let number = place.count;
+        let number = place.log.count();
         let name = self.inner.names.get(index).map_or("", String::as_str);
         let draw = mix(self.inner.seed ^ hash(name) ^ mix(number));
         let script = place.state.plan(&call, at, draw);
-        place.count += 1;
         place.state.in_flight += 1;
-        place.log.push_back(Received {
+        place.log.push(Received {
             at,
             path: format!("{} {}", call.method, call.target),
             headers: call.headers,
@@ -370,9 +277,6 @@ impl World {
             bytes_sent: 0,
             cancelled_by_caller: false,
         });
-        if place.log.len() > self.inner.log_limit {
-            place.log.pop_front();
-        }
         drop(place);
         Playback::new(script.steps, Ticket { world: self.clone(), index, number, finished: false })
     }
@@ -421,7 +325,7 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     pub(crate) fn note(&self, change: impl FnOnce(&mut Received)) {
-        self.world.place(self.index).note(self.number, change);
+        self.world.place(self.index).log.note(self.number, change);
     }
 
     /// The region has done all that it will do.
