@@ -30,7 +30,8 @@ impl File {
     pub(crate) fn read(text: &str, name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let document = Document::parse(text, name, env)?;
         let server = document.table::<Settings>("server");
-        let (settings, (mut config, mut warnings)) = match (server, Config::from_document(&document, &OTHERS)) {
+        let (settings, (mut config, mut warnings)) = match (server, Config::from_document(&document, &OTHERS))
+        {
             (Ok(settings), Ok(client)) => (settings.unwrap_or_default(), client),
             (Err(ours), Err(theirs)) => return Err(ours.and(theirs)),
             (Err(faults), Ok(_)) | (Ok(_), Err(faults)) => return Err(faults),
@@ -114,7 +115,11 @@ routing = { preferred_region = "there" }
 "#;
 
     fn read(server: &str) -> Result<File, Faults> {
-        let dialect = CLIENT.replacen("[providers.a.regions.here]", "[providers.a]\ndialect = \"openai\"\n[providers.a.regions.here]", 1);
+        let dialect = CLIENT.replacen(
+            "[providers.a.regions.here]",
+            "[providers.a]\ndialect = \"openai\"\n[providers.a.regions.here]",
+            1,
+        );
         File::read(&format!("{server}\n{dialect}"), "x.toml", &|_| None)
     }
 
@@ -133,13 +138,17 @@ routing = { preferred_region = "there" }
         let file = read(text).unwrap();
         let said: Vec<_> = file.warnings.iter().map(ToString::to_string).collect();
         assert_eq!(said.len(), 4, "{said:#?}");
-        assert!(said.iter().any(|line| line.starts_with("x.toml:2:") && line.contains("region")), "{said:#?}");
+        assert!(
+            said.iter().any(|line| line.starts_with("x.toml:2:") && line.contains("region")),
+            "{said:#?}"
+        );
         assert!(file.may_serve().unwrap_err().contains("keys"));
     }
 
     #[test]
     fn an_open_port_must_be_meant() {
-        let open = |extra: &str| read(&format!("[server]\nlisten = \"0.0.0.0:0\"\n{extra}")).unwrap().may_serve();
+        let open =
+            |extra: &str| read(&format!("[server]\nlisten = \"0.0.0.0:0\"\n{extra}")).unwrap().may_serve();
         assert!(open("").unwrap_err().contains("allow_open"));
         assert!(open("allow_open = true").is_ok());
         assert!(read("").unwrap().may_serve().is_ok());

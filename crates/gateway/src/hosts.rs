@@ -36,9 +36,8 @@ impl Hosts {
         }
         match headers.get(header::ORIGIN) {
             None => true,
-            Some(origin) => origin_of(origin.as_bytes()).is_some_and(|origin| {
-                is_loopback(origin.host()) || host.is_some_and(|host| host == origin)
-            }),
+            Some(origin) => origin_of(origin.as_bytes())
+                .is_some_and(|origin| is_loopback(origin.host()) || host.is_some_and(|host| host == origin)),
         }
     }
 }
@@ -77,7 +76,14 @@ mod tests {
     #[test]
     fn names_and_addresses_of_this_machine_are_admitted() {
         let own = Hosts::Own(vec!["gateway.internal".into()]);
-        for host in ["localhost:8081", "LOCALHOST", "127.0.0.1:1", "[::1]:8081", "10.0.0.7:8081", "Gateway.Internal:80"] {
+        for host in [
+            "localhost:8081",
+            "LOCALHOST",
+            "127.0.0.1:1",
+            "[::1]:8081",
+            "10.0.0.7:8081",
+            "Gateway.Internal:80",
+        ] {
             assert!(admits(&own, host, None), "{host}");
         }
         assert!(own.admit(&Uri::from_static("/"), &HeaderMap::new()), "no browser leaves the host out");
@@ -86,7 +92,14 @@ mod tests {
     #[test]
     fn a_strangers_name_is_refused_however_it_is_spelt() {
         let own = Hosts::Own(Vec::new());
-        for host in ["evil.example", "evil.example:8081", "localhost.evil.example", "127.0.0.1.nip.example", "", "a b"] {
+        for host in [
+            "evil.example",
+            "evil.example:8081",
+            "localhost.evil.example",
+            "127.0.0.1.nip.example",
+            "",
+            "a b",
+        ] {
             assert!(!admits(&own, host, None), "{host}");
         }
         let authority = Uri::from_static("http://evil.example/metrics");
@@ -97,7 +110,9 @@ mod tests {
     #[test]
     fn a_page_of_a_stranger_is_refused_even_when_it_names_us() {
         let own = Hosts::Own(Vec::new());
-        for origin in ["http://evil.example", "null", "http://6.6.6.6", "file://", "https://localhost.evil.example"] {
+        for origin in
+            ["http://evil.example", "null", "http://6.6.6.6", "file://", "https://localhost.evil.example"]
+        {
             assert!(!admits(&own, "127.0.0.1:8081", Some(origin)), "{origin}");
         }
         for origin in ["http://127.0.0.1:8081", "http://localhost:3000", "http://[::1]:9"] {

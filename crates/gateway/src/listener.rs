@@ -51,7 +51,12 @@ impl Listener {
 
     /// Serves until `until` is reached. The port is closed then; its connections finish what they are at, and the returned
     /// guard waits for them.
-    pub(crate) async fn serve(self, entrance: Arc<Entrance>, phases: Phases, until: Phase) -> GracefulShutdown {
+    pub(crate) async fn serve(
+        self,
+        entrance: Arc<Entrance>,
+        phases: Phases,
+        until: Phase,
+    ) -> GracefulShutdown {
         let connections = GracefulShutdown::new();
         let builder = Arc::new(protocols(self.header_timeout));
         let mut stop = Box::pin(phases.reached(until));

@@ -12,7 +12,9 @@ fn decode(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
         let escaped = after.split_first_chunk::<2>().filter(|_| first == b'%').and_then(|(digits, after)| {
-            let digits = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()))?;
+            let digits = std::str::from_utf8(digits)
+                .ok()
+                .filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()))?;
             Some((u8::from_str_radix(digits, 16).ok()?, after))
         });
         let (byte, after) = match escaped {

@@ -111,7 +111,8 @@ impl Running {
     /// nothing is left running.
     pub(crate) async fn shutdown(self) {
         self.control.advance(Phase::Draining);
-        let mut finished = std::pin::pin!(async { tokio::join!(finish(self.callers), self.client.shutdown()) });
+        let mut finished =
+            std::pin::pin!(async { tokio::join!(finish(self.callers), self.client.shutdown()) });
         let in_time = tokio::time::timeout(self.drain, &mut finished).await;
         self.control.advance(Phase::Over);
         if in_time.is_err() {

@@ -115,7 +115,8 @@ async fn page(State(admin): State<Arc<Admin>>) -> Response {
 /// A body of a few names.
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
     let invalid = |message: String| ApiError::caller(StatusCode::BAD_REQUEST, "invalid_json", message);
-    let bytes = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| ApiError::too_large(MAX_BODY as u64))?;
+    let bytes =
+        axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| ApiError::too_large(MAX_BODY as u64))?;
     serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))
 }
 

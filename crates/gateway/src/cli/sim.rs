@@ -7,7 +7,8 @@ use sim::{Scenario, Server, World};
 
 use super::{Failed, block_on, out, read};
 use crate::{
-    admin, entrance::Entrance,
+    admin,
+    entrance::Entrance,
     hosts::Hosts,
     listener::Listener,
     phase::{Phase, phases},

@@ -23,13 +23,26 @@ const UNKNOWN: Label = Label::Word("_unknown");
 /// From a tenth of a millisecond, where our own time should lie, to what would be an accident.
 const OVERHEAD: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
 /// Around the second in which people begin to wait.
-const FIRST_TOKEN: &[f64] = &[0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0];
+const FIRST_TOKEN: &[f64] =
+    &[0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0];
 /// Those of OpenTelemetry's semantic conventions for `gen_ai.client.operation.duration`.
 const DURATION: &[f64] =
     &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
 /// Those of OpenTelemetry's semantic conventions for `gen_ai.client.token.usage`.
 const TOKENS: &[f64] = &[
-    1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0,
+    1.0,
+    4.0,
+    16.0,
+    64.0,
+    256.0,
+    1024.0,
+    4096.0,
+    16384.0,
+    65536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
     67_108_864.0,
 ];
 
@@ -54,7 +67,11 @@ impl Metrics {
         let place = ["provider", "region", "model"];
         let [provider, region, model] = place;
         Self {
-            requests: Family::counter("outrigger_requests_total", [model, "outcome"], "Requests by how they ended."),
+            requests: Family::counter(
+                "outrigger_requests_total",
+                [model, "outcome"],
+                "Requests by how they ended.",
+            ),
             attempts: Family::counter(
                 "outrigger_attempts_total",
                 [provider, region, model, "class"],
@@ -80,7 +97,11 @@ impl Metrics {
                 [model, "kind"],
                 "Tokens that providers counted: input, output; cached_input and reasoning are parts of these.",
             ),
-            cost: Family::counter("outrigger_cost_usd_total", [provider, model], "Cost in USD, where the price is known."),
+            cost: Family::counter(
+                "outrigger_cost_usd_total",
+                [provider, model],
+                "Cost in USD, where the price is known.",
+            ),
             overhead: Family::histogram(
                 "outrigger_overhead_seconds",
                 [],
@@ -101,7 +122,12 @@ impl Metrics {
             ),
             usage: Family::histogram(
                 "gen_ai_client_token_usage",
-                ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type"],
+                [
+                    "gen_ai_operation_name",
+                    "gen_ai_provider_name",
+                    "gen_ai_request_model",
+                    "gen_ai_token_type",
+                ],
                 TOKENS,
                 "Tokens of a request, by direction.",
             ),
@@ -181,7 +207,7 @@ impl Metrics {
                 | CallError::UnsupportedEndpoint { .. }
                 | CallError::UnknownRegion { .. }
                 | CallError::ResidencyUnsatisfiable { .. }
-                | CallError::ShuttingDown
+                | CallError::ShuttingDown { .. }
         );
         if unrouted {
             let configured = client.models().iter().find(|name| ***name == *model).map(Label::from);
@@ -216,7 +242,8 @@ fn write_state(page: &mut Page, client: &Client) {
         }
         page.begin(name, Kind::Gauge, help);
         for status in &deployments {
-            let labels = [("provider", &*status.provider), ("region", &*status.region), ("model", &*status.model)];
+            let labels =
+                [("provider", &*status.provider), ("region", &*status.region), ("model", &*status.model)];
             page.sample(name, &labels, value(status));
         }
     };

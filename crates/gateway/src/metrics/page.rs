@@ -72,7 +72,7 @@ impl Page {
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
         // Writing to a string does not fail.
-        drop(writeln!(self.0, "{line}"));
+        let _ = writeln!(self.0, "{line}");
     }
 }
 

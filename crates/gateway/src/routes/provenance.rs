@@ -42,7 +42,8 @@ impl<'a> Provenance<'a> {
         let headers = response.headers_mut();
         headers.insert(ATTEMPTS, HeaderValue::from(self.attempts));
         if let Some(route) = self.route {
-            for (name, text) in [(PROVIDER, &route.provider), (REGION, &route.region), (MODEL, &route.model)] {
+            for (name, text) in [(PROVIDER, &route.provider), (REGION, &route.region), (MODEL, &route.model)]
+            {
                 // A configured name beyond visible ASCII has no place in a header.
                 if let Ok(value) = HeaderValue::from_str(text) {
                     headers.insert(name, value);

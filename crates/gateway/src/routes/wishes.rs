@@ -41,7 +41,8 @@ pub(crate) fn apply(
         request = request.region(region);
     }
     if let Some(residency) = text(headers, "x-outrigger-residency")? {
-        let regions: Vec<&str> = residency.split(',').map(str::trim).filter(|region| !region.is_empty()).collect();
+        let regions: Vec<&str> =
+            residency.split(',').map(str::trim).filter(|region| !region.is_empty()).collect();
         if regions.is_empty() {
             return Err(invalid("x-outrigger-residency", "names no region"));
         }
@@ -68,7 +69,9 @@ fn patience(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
             _ => return Err(invalid("x-outrigger-timeout", "must be seconds, above 0")),
         },
     };
-    let sdk = number(headers, "x-stainless-read-timeout").filter(|&seconds| seconds > 0.0).map(|s| s * OF_READ_TIMEOUT);
+    let sdk = number(headers, "x-stainless-read-timeout")
+        .filter(|&seconds| seconds > 0.0)
+        .map(|s| s * OF_READ_TIMEOUT);
     let shorter = match (wish, sdk) {
         (Some(wish), Some(sdk)) => Some(wish.min(sdk)),
         (wish, sdk) => wish.or(sdk),
@@ -97,9 +100,9 @@ mod tests {
     use super::*;
 
     fn waits(pairs: &[(&'static str, &'static str)]) -> Result<Option<Duration>, ApiError> {
-        let pairs = pairs.iter().map(|&(name, value)| {
-            (HeaderName::from_static(name), http::HeaderValue::from_static(value))
-        });
+        let pairs = pairs
+            .iter()
+            .map(|&(name, value)| (HeaderName::from_static(name), http::HeaderValue::from_static(value)));
         patience(&pairs.collect())
     }
 
