@@ -8,8 +8,10 @@
 //! ```
 //! use outrigger::config::{Config, Model, Provider, Target};
 //!
-//! let config = Config::new()     .provider("openai", Provider::openai().api_key("sk-...").region("us-east",
-//! "https://us.api.openai.com/v1")?)     .model("chat", Model::new([Target::new("openai", "gpt-4.1-mini")]));
+//! let openai = Provider::openai().api_key("sk-...").region("us-east", "https://us.api.openai.com/v1")?;
+//! let config = Config::new()
+//!     .provider("openai", openai)
+//!     .model("chat", Model::new([Target::new("openai", "gpt-4.1-mini")]));
 //! assert!(config.check()?.is_empty(), "no warnings");
 //! # Ok::<(), outrigger::config::Faults>(())
 //! ```

@@ -103,7 +103,7 @@ fn a_value_of_another_kind_is_named() {
     );
     check_in(
         "[breaker]\nfailure_rate = { at_least = ¶1.5, min_calls = 10, within = \"60s\" }",
-        "breaker.failure_rate.at_least: 1.5 is not a ratio: it must be between 0 and 1",
+        &format!("breaker.failure_rate.at_least: {}", breaker::Ratio::new(1.5).unwrap_err()),
     );
 }
 
