@@ -163,7 +163,14 @@ impl Model {
     }
 
     /// Counts a trial's result; `None` is one that says nothing.
-    fn weigh(&mut self, number: u64, failed: bool, duration: Option<Duration>, wish: Option<Duration>, now: u64) {
+    fn weigh(
+        &mut self,
+        number: u64,
+        failed: bool,
+        duration: Option<Duration>,
+        wish: Option<Duration>,
+        now: u64,
+    ) {
         self.set_fate(number, Fate::Counted { failed, duration });
         let config = &self.config;
         let results = self.stay().trials.iter().filter_map(|trial| match trial.fate {
