@@ -23,6 +23,8 @@ pub const MOST_BYTES: usize = 4 * 1024 * 1024;
 pub struct Document<'a> {
     name: String,
     text: &'a str,
+    /// Where each line begins.
+    lines: Vec<usize>,
     root: DeTable<'a>,
     marks: Marks,
     /// Values from elsewhere with what is written for them, so that no message shows the value.
@@ -43,6 +45,7 @@ impl<'a> Document<'a> {
         let mut document = Self {
             name: name.to_owned(),
             text,
+            lines: Vec::new(),
             root: DeTable::new(),
             marks: Marks::default(),
             foreign: Vec::new(),
@@ -52,6 +55,8 @@ impl<'a> Document<'a> {
             let message = format!("the file has {} bytes, the most is {MOST_BYTES}", text.len());
             return Err(Faults::from(document.placed((0, Fault::new(Path::default(), message)))));
         }
+        let breaks = text.match_indices('\n').map(|(offset, _)| offset + 1);
+        document.lines = std::iter::once(0).chain(breaks).collect();
         let (root, errors) = DeTable::parse_recoverable(text);
         let faults = errors.iter().take(20).map(|error| {
             let offset = error.span().map_or(0, |span| span.start);
@@ -101,13 +106,10 @@ impl<'a> Document<'a> {
     }
 
     fn placed(&self, (offset, mut fault): Placed) -> Fault {
-        let before = self.text.get(..offset).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        fault.place = Some(Place {
-            file: self.name.clone(),
-            line: before.matches('\n').count() + 1,
-            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
-        });
+        let line = self.lines.partition_point(|start| *start <= offset).max(1);
+        let start = self.lines.get(line - 1).copied().unwrap_or_default();
+        let before = self.text.get(start..offset).unwrap_or_default();
+        fault.place = Some(Place { file: self.name.clone(), line, column: before.chars().count() + 1 });
         for (value, written) in &self.foreign {
             fault.message = without(&fault.message, value, written);
             fault.help = fault.help.map(|help| without(&help, value, written));
