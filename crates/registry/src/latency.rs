@@ -1,0 +1,60 @@
+//! What a deployment's latency is taken for: what is usual there, and what has lately gone wrong.
+//!
+//! A peak EWMA alone decays to nothing while nobody asks: at a call a minute every place would look free, and the choice
+//! would go round in turn whatever the latencies. So there are two averages. *Usual* is the plain one of real latencies and
+//! stands until the next sample, or until it is older than `memory`. *Peak* jumps up at once, also by failures, and decays
+//! as time passes. The estimate is the higher: bad news counts at once and is forgotten in seconds, good knowledge lasts
+//! for minutes, and nothing lasts for ever.
+
+use crate::ewma::Ewma;
+use std::time::{Duration, Instant};
+
+/// One kind of latency of one deployment, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Latency {
+    usual: Ewma,
+    peak: Ewma,
+}
+
+impl Latency {
+    pub(crate) fn new(decay: Duration) -> Self {
+        Self { usual: Ewma::new(decay), peak: Ewma::new(decay) }
+    }
+
+    /// A real latency.
+    pub(crate) fn add(&mut self, sample: Duration, now: Instant) {
+        let sample_ms = millis(sample);
+        self.usual.add(sample_ms, now);
+        self.peak.add_peak(sample_ms, now);
+        // Of several samples of one instant the averages keep the first; the highest still counts.
+        self.peak.raise(sample_ms, now);
+    }
+
+    /// A latency is known to be at least this: a caller gave up, or a failure is to look no cheaper.
+    pub(crate) fn raise(&mut self, floor: Duration, now: Instant) {
+        self.peak.raise(millis(floor), now);
+    }
+
+    /// What is usual, while it is remembered.
+    pub(crate) fn usual_ms(&self, now: Instant, memory: Duration) -> Option<f64> {
+        let at = self.usual.updated_at()?;
+        self.usual.value().filter(|_| now.saturating_duration_since(at) < memory)
+    }
+
+    /// The estimate that a pick compares; `unknown_ms` stands for what is usual while that is not known.
+    pub(crate) fn estimate_ms(&self, now: Instant, memory: Duration, unknown_ms: f64) -> f64 {
+        let base_ms = self.usual_ms(now, memory).unwrap_or(unknown_ms);
+        // No sample can bring the peak above its own last value: below the base, its decay need not be computed.
+        match self.peak.value() {
+            Some(peak_ms) if peak_ms > base_ms => {
+                self.peak.value_at(now).map_or(base_ms, |peak_ms| peak_ms.max(base_ms))
+            }
+            _ => base_ms,
+        }
+    }
+}
+
+/// A duration as milliseconds, with its fraction.
+pub(crate) fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
