@@ -1,0 +1,158 @@
+//! What callers get: answers with where they came from, models, and what their headers ask for.
+
+use sim::{Fault, LAST_WORD, When};
+
+use crate::support::{Gateway, question};
+
+#[tokio::test]
+async fn an_answer_says_where_it_came_from() {
+    let gateway = Gateway::start("").await;
+    let reply = gateway.ask("").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert_eq!(reply.header("x-outrigger-provider"), Some("holysheep"));
+    assert_eq!(reply.header("x-outrigger-region"), Some("us-east"));
+    assert_eq!(reply.header("x-outrigger-model"), Some("gpt-4.1"));
+    assert_eq!(reply.header("x-outrigger-attempts"), Some("1"));
+    assert!(reply.header("x-request-id").unwrap().starts_with("req_"));
+    let timing = reply.header("server-timing").unwrap();
+    assert!(timing.starts_with("gateway;dur=") && timing.contains(", upstream;dur="), "{timing}");
+    let text = reply.json()["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+    assert!(text.ends_with(LAST_WORD), "{text}");
+}
+
+#[tokio::test]
+async fn every_path_is_there_with_and_without_its_version() {
+    let gateway = Gateway::start("").await;
+    for path in ["/v1/chat/completions", "/chat/completions"] {
+        assert_eq!(gateway.post(path, "", &question(false)).await.status, 200, "{path}");
+    }
+    for path in ["/v1/completions", "/embeddings", "/v1/responses", "/messages"] {
+        let reply = gateway.post(path, "", &question(false)).await;
+        assert_eq!((reply.status, reply.code().as_str()), (400, "unsupported_endpoint"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_configured_models_are_listed() {
+    let gateway = Gateway::start("").await;
+    let list = gateway.get("/v1/models").await.json();
+    assert_eq!(list["object"], "list");
+    assert_eq!(list["data"][0]["id"], "chat");
+    assert_eq!(list["data"][0]["object"], "model");
+    assert_eq!(gateway.get("/models/chat").await.json()["id"], "chat");
+    let unknown = gateway.get("/v1/models/meta/llama").await;
+    assert_eq!((unknown.status, unknown.code().as_str()), (404, "model_not_found"));
+}
+
+#[tokio::test]
+async fn a_sane_request_id_is_kept_and_another_one_replaced() {
+    let gateway = Gateway::start("").await;
+    assert_eq!(gateway.ask("x-request-id: my-7\r\n").await.header("x-request-id"), Some("my-7"));
+    assert!(gateway.ask("x-request-id: my 7\r\n").await.header("x-request-id").unwrap().starts_with("req_"));
+    assert!(gateway.get("/nowhere").await.header("x-request-id").is_some(), "errors have one too");
+}
+
+#[tokio::test]
+async fn a_dying_region_is_left_before_the_caller_notices() {
+    let gateway = Gateway::start("").await;
+    gateway.world().inject("us-east", Fault::Reset, When::always()).unwrap();
+    let reply = gateway.ask("").await;
+    assert_eq!((reply.status, reply.header("x-outrigger-region")), (200, Some("eu-west")));
+    assert_eq!(reply.header("x-outrigger-attempts"), Some("2"));
+}
+
+#[tokio::test]
+async fn a_caller_may_choose_a_region_and_a_residency() {
+    let gateway = Gateway::start("").await;
+    let near = gateway.ask("x-outrigger-region: eu-west\r\n").await;
+    assert_eq!(near.header("x-outrigger-region"), Some("eu-west"));
+    gateway.world().inject("eu-west", Fault::Reset, When::always()).unwrap();
+    let bound = gateway.ask("x-outrigger-residency: eu-west\r\n").await;
+    assert_eq!((bound.status, bound.code().as_str()), (502, "upstream_exhausted"));
+    assert_eq!(bound.header("x-should-retry"), Some("false"));
+    assert_eq!(gateway.world().count("us-east").unwrap(), 0, "a residency is never left");
+}
+
+#[tokio::test]
+async fn an_exhausted_request_tells_what_was_tried() {
+    let gateway = Gateway::start("").await;
+    for region in ["us-east", "eu-west"] {
+        gateway.world().inject(region, Fault::status(500), When::always()).unwrap();
+    }
+    let reply = gateway.ask("").await;
+    let error = &reply.json()["error"];
+    assert_eq!((reply.status, error["type"].as_str()), (502, Some("server_error")), "{error}");
+    let keys: Vec<_> = error.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(keys, ["attempts", "code", "message", "param", "type"]);
+    let attempt = &error["attempts"][0];
+    for key in ["provider", "region", "model", "class", "status", "took_ms"] {
+        assert!(attempt.get(key).is_some(), "{key} in {attempt}");
+    }
+    assert_eq!(attempt["status"], 500);
+    assert!(reply.header("x-outrigger-region").is_some());
+}
+
+#[tokio::test]
+async fn limited_everywhere_is_a_429_with_the_soonest_wait() {
+    let gateway = Gateway::start("").await;
+    for (region, seconds) in [("us-east", 40), ("eu-west", 20)] {
+        let wait = Some(std::time::Duration::from_secs(seconds));
+        gateway.world().inject(region, Fault::RateLimit { retry_after: wait }, When::always()).unwrap();
+    }
+    let reply = gateway.ask("").await;
+    assert_eq!((reply.status, reply.code().as_str()), (429, "rate_limit_exceeded"));
+    let wait: u64 = reply.header("retry-after").expect("the wait is known").parse().unwrap();
+    assert!((19..=20).contains(&wait), "{wait}");
+    assert_eq!(reply.header("x-should-retry"), None);
+}
+
+#[tokio::test]
+async fn a_wait_that_no_sdk_honours_is_said_to_be_hopeless() {
+    let gateway = Gateway::start("").await;
+    for region in ["us-east", "eu-west"] {
+        let wait = Some(std::time::Duration::from_secs(600));
+        gateway.world().inject(region, Fault::RateLimit { retry_after: wait }, When::always()).unwrap();
+    }
+    let reply = gateway.ask("").await;
+    assert_eq!((reply.header("retry-after"), reply.header("x-should-retry")), (Some("60"), Some("false")));
+}
+
+#[tokio::test]
+async fn a_callers_fault_found_by_a_provider_comes_back_as_it_came() {
+    let gateway = Gateway::start("").await;
+    gateway.world().inject("us-east", Fault::ContextLength, When::always()).unwrap();
+    let reply = gateway.ask("").await;
+    assert_eq!((reply.status, reply.code().as_str()), (400, "context_length_exceeded"));
+    assert_eq!(reply.header("x-should-retry"), Some("false"));
+    assert_eq!(reply.header("x-outrigger-region"), Some("us-east"));
+    assert!(reply.json()["error"].get("attempts").is_none(), "the body is the provider's");
+}
+
+#[tokio::test]
+async fn an_sdks_patience_is_a_deadline() {
+    let gateway = Gateway::start("").await;
+    for region in ["us-east", "eu-west"] {
+        gateway.world().inject(region, Fault::Silent, When::always()).unwrap();
+    }
+    for header in ["x-outrigger-timeout: 0.2\r\n", "x-stainless-read-timeout: 0.2\r\n"] {
+        let reply = gateway.ask(header).await;
+        assert_eq!((reply.status, reply.code().as_str()), (504, "deadline_exceeded"), "{header}");
+        assert_eq!(reply.header("x-should-retry"), Some("false"));
+    }
+}
+
+#[tokio::test]
+async fn headers_that_name_nothing_are_refused_before_any_attempt() {
+    let gateway = Gateway::start("").await;
+    let cases = [
+        ("x-outrigger-region: mars\r\n", "unknown_region"),
+        ("x-outrigger-residency: mars\r\n", "unknown_region"),
+        ("x-outrigger-timeout: soon\r\n", "invalid_header"),
+    ];
+    for (header, code) in cases {
+        let reply = gateway.ask(header).await;
+        assert_eq!((reply.status, reply.code().as_str()), (400, code), "{header}");
+    }
+    assert_eq!(gateway.world().count("us-east").unwrap(), 0);
+}

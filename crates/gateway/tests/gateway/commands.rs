@@ -1,0 +1,147 @@
+//! The command line: verbs, exit codes, where results and where logs go.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
+
+use crate::support::{announced, file, operate, send, soon};
+
+const SOUND: &str = "[providers.a]\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n\
+                     [models.chat]\ntargets = [{ provider = \"a\", model = \"gpt-4.1\" }]\n";
+
+struct Run {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+async fn run(args: &[&str]) -> Run {
+    let output = soon(Command::new(env!("CARGO_BIN_EXE_outrigger")).args(args).stdin(Stdio::null()).output());
+    let output = output.await.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Run { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+async fn check(text: &str, more: &[&str]) -> Run {
+    let path = file(text).display().to_string();
+    run(&[&["check", &path], more].concat()).await
+}
+
+#[tokio::test]
+async fn a_sound_file_is_said_to_be_sound() {
+    let run = check(SOUND, &[]).await;
+    assert_eq!(run.code, Some(0), "{}{}", run.out, run.err);
+    assert!(run.out.contains("sound, 0 faults"), "{}", run.out);
+}
+
+#[tokio::test]
+async fn all_faults_are_told_at_once_with_their_places() {
+    let text = format!("[server]\nmax_bdoy = \"1MiB\"\n[retry]\nbudgt = 5\n{SOUND}");
+    let run = check(&text, &[]).await;
+    assert_eq!(run.code, Some(1));
+    let lines: Vec<_> = run.out.lines().collect();
+    assert!(
+        lines[0].contains(".toml:2:1: server.max_bdoy: ") && lines[0].contains("max_body"),
+        "{}",
+        run.out
+    );
+    assert!(lines[1].contains(".toml:4:1: retry.budgt: ") && lines[1].contains("budget"), "{}", run.out);
+    let json: Value = serde_json::from_str(&check(&text, &["--json"]).await.out).unwrap();
+    assert_eq!(json["ok"], false);
+    assert_eq!(
+        (json["faults"][0]["line"].as_u64(), json["faults"][0]["column"].as_u64()),
+        (Some(2), Some(1))
+    );
+    assert_eq!(json["warnings"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn a_value_out_of_range_names_its_key() {
+    for (server, word) in [
+        ("max_body = \"32\"", "MiB"),
+        ("listen = \"nowhere\"", "socket address"),
+        ("drain = \"soon\"", "server.drain"),
+        ("early_status = \"5s\"", "off"),
+    ] {
+        let run = check(&format!("[server]\n{server}\n{SOUND}"), &[]).await;
+        assert_eq!(run.code, Some(1), "{server}");
+        assert!(run.out.contains(".toml:2:") && run.out.contains(word), "{server}: {}", run.out);
+    }
+}
+
+#[tokio::test]
+async fn shared_base_urls_are_a_warning_only() {
+    let text = "[providers.a]\ndialect = \"openai\"\n\
+                [providers.a.regions.one]\nbase_url = \"http://127.0.0.1:1/v1\"\n\
+                [providers.a.regions.two]\nbase_url = \"http://127.0.0.1:1/v1\"\n\
+                [models.chat]\ntargets = [{ provider = \"a\", model = \"gpt-4.1\" }]\n";
+    let run = check(text, &[]).await;
+    assert_eq!(run.code, Some(0), "{}", run.out);
+    assert!(run.out.contains("warning: ") && run.out.contains("takes both"), "{}", run.out);
+}
+
+#[tokio::test]
+async fn nothing_listens_before_the_file_is_sound() {
+    let path = file("[server]\nlisten = \"127.0.0.1:0\"\nnope = 1\n").display().to_string();
+    let run = run(&["serve", "--config", &path]).await;
+    assert_eq!(run.code, Some(1));
+    assert!(run.err.contains(".toml:3:1: server.nope") && !run.err.contains("listening"), "{}", run.err);
+}
+
+#[tokio::test]
+async fn an_open_port_without_keys_is_refused_unless_meant() {
+    let path = file(SOUND).display().to_string();
+    let run = run(&["serve", "--config", &path, "--listen", "0.0.0.0:0"]).await;
+    assert_eq!(run.code, Some(1));
+    assert!(run.err.contains("allow_open"), "{}", run.err);
+}
+
+#[tokio::test]
+async fn wrong_usage_is_status_two() {
+    for args in [&["serve"][..], &["sail"], &["check"], &["serve", "--config", "x", "--listen", "y"], &[]] {
+        assert_eq!(run(args).await.code, Some(2), "{args:?}");
+    }
+    assert_eq!(run(&["--version"]).await.code, Some(0));
+    let missing = run(&["check", "/nowhere/at/all.toml"]).await;
+    assert_eq!(missing.code, Some(1));
+    assert!(missing.err.contains("/nowhere/at/all.toml"), "{}", missing.err);
+}
+
+#[tokio::test]
+async fn simulated_regions_answer_and_can_be_disturbed() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_outrigger"))
+        .args(["sim", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut regions = BufReader::new(child.stdout.take().unwrap()).lines();
+    let admin = announced(&mut BufReader::new(child.stderr.take().unwrap()).lines(), "admin").await;
+    let mut first = None;
+    for name in ["us-east", "eu-west", "ap-southeast"] {
+        let line = soon(regions.next_line()).await.unwrap().unwrap();
+        let url = line.strip_prefix(name).expect(&line).trim();
+        first.get_or_insert(
+            url.strip_prefix("http://").unwrap().strip_suffix("/v1").unwrap().parse().unwrap(),
+        );
+    }
+    let first = first.unwrap();
+    let models = "GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    assert_eq!(send(first, models).await.status, 200);
+    let chaos = "{\"region\":\"us-east\",\"fault\":\"status\",\"status\":503}";
+    assert_eq!(operate(admin, "POST", "/chaos", chaos).await.status, 200);
+    assert_eq!(send(first, models).await.status, 503);
+    assert_eq!(operate(admin, "DELETE", "/chaos?region=us-east", "").await.status, 204);
+    assert_eq!(send(first, models).await.status, 200);
+    let wrong = operate(admin, "POST", "/chaos", "{\"region\":\"us-east\",\"fault\":\"explode\"}").await;
+    assert_eq!((wrong.status, wrong.code().as_str()), (400, "invalid_value"));
+    assert_eq!(operate(admin, "DELETE", "/chaos?region=mars", "").await.status, 404);
+    let id = child.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").arg(id).status().unwrap().success());
+    assert_eq!(soon(child.wait()).await.unwrap().code(), Some(0));
+}

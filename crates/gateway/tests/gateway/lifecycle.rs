@@ -1,0 +1,149 @@
+//! From the start to the end: both protocols, draining, exit codes.
+
+use std::{process::Stdio, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use sim::{Fault, LAST_WORD, When};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::Command,
+};
+
+use crate::support::{Gateway, Reply, file, find, post, question, soon, two_regions};
+
+const CHAT: &str = "/v1/chat/completions";
+
+#[tokio::test]
+async fn http_2_without_tls_is_spoken_too() {
+    let gateway = Gateway::start("").await;
+    let stream = TcpStream::connect(gateway.listen).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for stream in [false, true] {
+        let request = http::Request::post(format!("http://localhost{CHAT}"))
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(question(stream))))
+            .unwrap();
+        let response = soon(sender.send_request(request)).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["x-outrigger-region"], "us-east");
+        let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
+        assert!(find(&body, LAST_WORD.as_bytes()).is_some());
+    }
+}
+
+/// **HTTP/2: the frame, then a reset.** Fails if the stream's reset overtakes the frame before it.
+#[tokio::test]
+async fn a_cut_stream_over_http_2_gives_its_error_frame_and_a_reset() {
+    let gateway = Gateway::start("").await;
+    gateway.world().inject("us-east", Fault::Cut { after: 5 }, When::always()).unwrap();
+    let stream = TcpStream::connect(gateway.listen).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::post(format!("http://localhost{CHAT}"))
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(question(true))))
+        .unwrap();
+    let mut body = soon(sender.send_request(request)).await.unwrap().into_body();
+    let mut bytes = Vec::new();
+    let ended = loop {
+        match soon(body.frame()).await {
+            Some(Ok(frame)) => bytes.extend_from_slice(frame.data_ref().unwrap()),
+            other => break other,
+        }
+    };
+    assert!(find(&bytes, b"answer_truncated").is_some());
+    assert!(matches!(ended, Some(Err(_))), "the stream is reset, not ended");
+}
+
+/// Begins a stream and reads until its first content.
+async fn begin_stream(gateway: &Gateway) -> (TcpStream, Vec<u8>) {
+    let mut stream = TcpStream::connect(gateway.listen).await.unwrap();
+    stream.write_all(post(CHAT, "", &question(true)).as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    while find(&bytes, b"\"content\"").is_none() {
+        assert_ne!(soon(stream.read_buf(&mut bytes)).await.unwrap(), 0);
+    }
+    (stream, bytes)
+}
+
+#[tokio::test]
+async fn a_draining_gateway_lets_streams_finish_and_ends_well() {
+    let slow = Fault::SlowTokens { delay: Duration::from_millis(30) };
+    let mut gateway = Gateway::before(two_regions(), "").await;
+    gateway.world().inject("us-east", slow, When::always()).unwrap();
+    let (mut stream, mut bytes) = begin_stream(&gateway).await;
+    gateway.terminate();
+    soon(async { while gateway.operate("GET", "/readyz", "").await.status != 503 {} }).await;
+    assert_eq!(gateway.operate("GET", "/status", "").await.json()["draining"], true);
+    assert!(TcpStream::connect(gateway.listen).await.is_err(), "no new connections");
+    soon(stream.read_to_end(&mut bytes)).await.unwrap();
+    let reply = Reply::of(&bytes);
+    assert!(reply.whole && reply.text().ends_with("data: [DONE]\n\n"), "{}", reply.text());
+    assert_eq!(soon(gateway.child.wait()).await.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_does_not_finish_in_time_is_told_and_broken_off() {
+    let mut gateway = Gateway::start("[server]\ndrain = \"50ms\"").await;
+    gateway.world().inject("us-east", Fault::Stall { after: 3 }, When::always()).unwrap();
+    let (mut stream, mut bytes) = begin_stream(&gateway).await;
+    gateway.world().inject("us-east", Fault::Silent, When::always()).unwrap();
+    gateway.terminate();
+    let _ = soon(stream.read_to_end(&mut bytes)).await;
+    let reply = Reply::of(&bytes);
+    assert!(!reply.whole && reply.text().contains("\"code\":\"draining\""), "{}", reply.text());
+    assert_eq!(soon(gateway.child.wait()).await.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_plain_request_that_cannot_finish_is_sent_elsewhere() {
+    let mut gateway = Gateway::start("[server]\ndrain = \"50ms\"").await;
+    gateway.world().inject("us-east", Fault::Silent, When::always()).unwrap();
+    let mut stream = TcpStream::connect(gateway.listen).await.unwrap();
+    stream.write_all(post(CHAT, "", &question(false)).as_bytes()).await.unwrap();
+    soon(async {
+        while gateway.world().count("us-east").unwrap() == 0 {
+            gateway.get("/v1/models").await;
+        }
+    })
+    .await;
+    gateway.terminate();
+    let mut bytes = Vec::new();
+    let _ = soon(stream.read_to_end(&mut bytes)).await;
+    let reply = Reply::of(&bytes);
+    assert_eq!((reply.status, reply.code().as_str()), (503, "draining"));
+    assert_eq!((reply.header("x-should-retry"), reply.header("retry-after")), (Some("true"), Some("1")));
+    assert_eq!(soon(gateway.child.wait()).await.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let mut gateway = Gateway::start("").await;
+    gateway.world().inject("us-east", Fault::Stall { after: 3 }, When::always()).unwrap();
+    let (_stream, _) = begin_stream(&gateway).await;
+    gateway.terminate();
+    soon(async { while gateway.operate("GET", "/readyz", "").await.status != 503 {} }).await;
+    gateway.terminate();
+    assert_eq!(soon(gateway.child.wait()).await.unwrap().code(), Some(1));
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_a_failure_with_its_name() {
+    let gateway = Gateway::start("").await;
+    let taken = gateway.listen.to_string();
+    let config = file("[providers.a]\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n");
+    let output = Command::new(env!("CARGO_BIN_EXE_outrigger"))
+        .args(["serve", "--listen", &taken, "--admin", "127.0.0.1:0", "--config"])
+        .arg(config)
+        .stderr(Stdio::piped())
+        .output();
+    let output = soon(output).await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&taken));
+}

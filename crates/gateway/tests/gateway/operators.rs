@@ -1,0 +1,185 @@
+//! What operators see: health, state, metrics, explanations; and what they can do.
+
+use sim::{Fault, When};
+
+use crate::support::{Gateway, Reply, question};
+
+#[tokio::test]
+async fn the_process_is_alive_and_ready() {
+    let gateway = Gateway::start("").await;
+    assert_eq!(gateway.operate("GET", "/healthz", "").await.status, 200);
+    let ready = gateway.operate("GET", "/readyz", "").await;
+    assert_eq!((ready.status, ready.json()["ready"].as_bool()), (200, Some(true)));
+    assert_eq!(gateway.operate("GET", "/", "").await.code(), "unknown_url");
+    assert_eq!(gateway.operate("POST", "/chaos", "{}").await.status, 404, "there is no simulated world");
+}
+
+#[tokio::test]
+async fn the_status_has_every_key_of_its_contract() {
+    let gateway = Gateway::start("").await;
+    gateway.ask("").await;
+    let status = gateway.operate("GET", "/status", "").await.json();
+    for key in ["version", "uptime_s", "draining", "retry_budget", "deployments"] {
+        assert!(status.get(key).is_some(), "{key} in {status}");
+    }
+    assert_eq!(status["retry_budget"]["capacity"], 500);
+    assert_eq!(status["retry_budget"]["balance"], 500);
+    let deployment = &status["deployments"][0];
+    let keys = [
+        "provider",
+        "region",
+        "model",
+        "breaker",
+        "reason",
+        "level",
+        "health",
+        "consecutive_failures",
+        "failover_advised",
+        "last_success_ms",
+        "ttft_ms",
+        "answer_ms",
+        "in_flight",
+        "requests_per_minute",
+        "cooldown_ms",
+        "cordoned",
+        "attempts",
+        "failures",
+        "cost_usd",
+    ];
+    for key in keys {
+        assert!(deployment.get(key).is_some(), "{key} in {deployment}");
+    }
+    assert_eq!(
+        (deployment["region"].as_str(), deployment["breaker"].as_str()),
+        (Some("us-east"), Some("closed"))
+    );
+    assert_eq!(deployment["attempts"], 1);
+}
+
+#[tokio::test]
+async fn the_metrics_have_their_names_and_labels_from_first_use() {
+    let gateway = Gateway::start("[breaker]\nfailure_threshold = 1\n").await;
+    assert!(!gateway.metrics().await.contains("outrigger_requests_total"), "no series before its first use");
+    gateway.world().inject("us-east", Fault::Reset, When::always().first(1)).unwrap();
+    gateway.ask("").await;
+    let streamed = gateway.post("/v1/chat/completions", "", &question(true)).await;
+    assert!(streamed.whole);
+    gateway.post("/v1/chat/completions", "", "{\"model\":\"made-up\"}").await;
+    let page = gateway.metrics().await;
+    let expected = [
+        "outrigger_requests_total{model=\"chat\",outcome=\"ok\"} 2\n",
+        "outrigger_requests_total{model=\"_unknown\",outcome=\"refused\"} 1\n",
+        "outrigger_attempts_total{provider=\"holysheep\",region=\"us-east\",model=\"gpt-4.1\",class=\"reset\"} 1\n",
+        "outrigger_attempts_total{provider=\"holysheep\",region=\"eu-west\",model=\"gpt-4.1\",class=\"success\"} 2\n",
+        "outrigger_failovers_total{from=\"holysheep/us-east\",to=\"holysheep/eu-west\",class=\"reset\"} 1\n",
+        "outrigger_breaker_transitions_total{provider=\"holysheep\",region=\"us-east\",model=\"gpt-4.1\",to=\"open\"} 1\n",
+        "outrigger_breaker_state{provider=\"holysheep\",region=\"us-east\",model=\"gpt-4.1\"} 2\n",
+        "outrigger_health_score{provider=\"holysheep\",region=\"us-east\",model=\"gpt-4.1\"} ",
+        "outrigger_in_flight{provider=\"holysheep\",region=\"eu-west\",model=\"gpt-4.1\"} 0\n",
+        "outrigger_retry_budget_tokens{model=\"chat\"} 500\n",
+        "outrigger_overhead_seconds_count 2\n",
+        "outrigger_time_to_first_token_seconds_count{provider=\"holysheep\",region=\"eu-west\",model=\"gpt-4.1\"} ",
+        "outrigger_tokens_total{model=\"chat\",kind=\"output\"} ",
+        "outrigger_cost_usd_total{provider=\"holysheep\",model=\"chat\"} ",
+        "gen_ai_client_operation_duration_seconds_bucket{gen_ai_operation_name=\"chat\",",
+        "gen_ai_client_token_usage_count{gen_ai_operation_name=\"chat\",",
+        "# TYPE outrigger_overhead_seconds histogram\n",
+        "# TYPE outrigger_breaker_state gauge\n",
+        "# TYPE outrigger_requests_total counter\n",
+    ];
+    for line in expected {
+        assert!(page.contains(line), "{line}in\n{page}");
+    }
+    assert!(!page.contains("made-up") && !page.contains("sk-secret"), "{page}");
+}
+
+/// **One HELP and one TYPE before the samples of a name, and no name twice.** What `promtool check metrics` looks at first.
+#[tokio::test]
+async fn the_metrics_page_is_well_formed() {
+    let gateway = Gateway::start("").await;
+    gateway.ask("").await;
+    let page = gateway.operate("GET", "/metrics", "").await;
+    assert_eq!(page.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let text = page.text();
+    let mut current = "";
+    let mut seen = Vec::new();
+    for line in text.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            current = help.split(' ').next().unwrap();
+            assert!(!seen.contains(&current), "{current} twice");
+            seen.push(current);
+        } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+            assert!(kind.starts_with(current), "{line}");
+        } else {
+            assert!(line.starts_with(current), "{line} under {current}");
+            assert!(line.rsplit(' ').next().unwrap().parse::<f64>().is_ok(), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_choice_is_explained() {
+    let gateway = Gateway::start("").await;
+    let explained = gateway.operate("GET", "/explain?model=chat&region=eu-west", "").await.json();
+    let candidates = explained["tiers"][0]["candidates"].as_array().unwrap();
+    assert_eq!(candidates.len(), 2, "{explained}");
+    let chosen: Vec<_> = candidates.iter().filter(|candidate| candidate["chosen"] == true).collect();
+    assert_eq!(chosen.len(), 1, "{explained}");
+    assert!(chosen[0]["terms"]["latency_ms"].is_number(), "{explained}");
+    assert_eq!(gateway.operate("GET", "/explain?model=nope", "").await.status, 404);
+    assert_eq!(gateway.operate("GET", "/explain", "").await.status, 400);
+}
+
+fn cordoned(status: &Reply) -> Vec<String> {
+    let status = status.json();
+    let deployments = status["deployments"].as_array().unwrap();
+    let out = deployments.iter().filter(|deployment| deployment["cordoned"] == true);
+    out.map(|deployment| deployment["region"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_place_is_taken_out_and_put_back() {
+    let gateway = Gateway::start("").await;
+    let order = "{\"provider\":\"holysheep\",\"region\":\"us-east\"}";
+    let done = gateway.operate("POST", "/cordon", order).await;
+    assert_eq!((done.status, done.json()["deployments"].as_u64()), (200, Some(1)), "{}", done.text());
+    assert_eq!(cordoned(&gateway.operate("GET", "/status", "").await), ["us-east"]);
+    assert_eq!(gateway.ask("").await.header("x-outrigger-region"), Some("eu-west"));
+    gateway.operate("DELETE", "/cordon?region=eu-west", "").await;
+    assert_eq!(cordoned(&gateway.operate("GET", "/status", "").await), ["us-east"], "another place");
+    gateway.operate("DELETE", "/cordon?region=us-east", "").await;
+    assert_eq!(gateway.ask("").await.header("x-outrigger-region"), Some("us-east"));
+    let nowhere = gateway.operate("POST", "/cordon", "{\"provider\":\"x\",\"region\":\"y\"}").await;
+    assert_eq!(nowhere.status, 404);
+    assert_eq!(gateway.operate("POST", "/cordon", "{").await.status, 400);
+}
+
+#[tokio::test]
+async fn a_cordon_for_a_while_ends_by_itself() {
+    let gateway = Gateway::start("").await;
+    let order = "{\"provider\":\"holysheep\",\"region\":\"us-east\",\"for\":\"50ms\"}";
+    assert_eq!(gateway.operate("POST", "/cordon", order).await.status, 200);
+    crate::support::soon(async {
+        while !cordoned(&gateway.operate("GET", "/status", "").await).is_empty() {}
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn events_tell_what_changes_as_it_changes() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let gateway = Gateway::start("[breaker]\nfailure_threshold = 1\n").await;
+    let mut stream = tokio::net::TcpStream::connect(gateway.admin).await.unwrap();
+    stream.write_all(b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut bytes = Vec::new();
+    let mut until = async |what: &str| {
+        while crate::support::find(&bytes, what.as_bytes()).is_none() {
+            assert_ne!(crate::support::soon(stream.read_buf(&mut bytes)).await.unwrap(), 0);
+        }
+    };
+    until(": listening").await;
+    gateway.world().inject("us-east", Fault::Reset, When::always()).unwrap();
+    gateway.ask("").await;
+    until("event: transition\ndata: {").await;
+    until("event: failover\ndata: {").await;
+}

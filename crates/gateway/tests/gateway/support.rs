@@ -1,0 +1,235 @@
+//! A gateway process before a simulated world, and an HTTP client that shows bytes as they are.
+
+use std::{
+    io::Write as _,
+    net::SocketAddr,
+    path::PathBuf,
+    process::Stdio,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use serde_json::Value;
+use sim::{Region, Server, World};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
+    net::TcpStream,
+    process::{Child, ChildStderr, Command},
+};
+
+/// Longer than anything here takes; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is awaited comes, or the test fails.
+pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("it comes in time")
+}
+
+/// A file of this test run alone.
+pub fn file(text: &str) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("{}-{}.toml", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+    path
+}
+
+/// Two regions, fast and well.
+pub fn two_regions() -> World {
+    let quick = |name| Region::new(name).latency(Duration::from_millis(2));
+    World::builder().seed(7).region(quick("us-east")).region(quick("eu-west")).build().unwrap()
+}
+
+/// A gateway and the world behind it.
+pub struct Gateway {
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+    pub server: Server,
+    pub child: Child,
+    pub log: Lines<BufReader<ChildStderr>>,
+}
+
+impl Gateway {
+    /// A gateway before two regions, with a few more lines in its file.
+    pub async fn start(more: &str) -> Self {
+        Self::before(two_regions(), more).await
+    }
+
+    pub async fn before(world: World, more: &str) -> Self {
+        let server = Server::start(world).await.unwrap();
+        let mut text =
+            format!("{more}\n[providers.holysheep]\ndialect = \"openai\"\napi_key = \"sk-secret\"\n");
+        for region in server.world().regions() {
+            let url = server.base_url(region).unwrap();
+            text.push_str(&format!("[providers.holysheep.regions.{region}]\nbase_url = \"{url}\"\n"));
+        }
+        text.push_str("[models.chat]\ntargets = [{ provider = \"holysheep\", model = \"gpt-4.1\" }]\n");
+        text.push_str("routing = { preferred_region = \"us-east\" }\n");
+        let (child, log, listen, admin) = serve(&text).await;
+        Self { listen, admin, server, child, log }
+    }
+
+    pub fn world(&self) -> &World {
+        self.server.world()
+    }
+
+    /// Asks the model `chat`.
+    pub async fn ask(&self, headers: &str) -> Reply {
+        self.post("/v1/chat/completions", headers, &question(false)).await
+    }
+
+    pub async fn post(&self, path: &str, headers: &str, body: &str) -> Reply {
+        send(self.listen, &post(path, headers, body)).await
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        send(self.listen, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"))
+            .await
+    }
+
+    /// Asks the operators' port.
+    pub async fn operate(&self, method: &str, path: &str, body: &str) -> Reply {
+        operate(self.admin, method, path, body).await
+    }
+
+    pub async fn metrics(&self) -> String {
+        String::from_utf8(self.operate("GET", "/metrics", "").await.body).unwrap()
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        let id = self.child.id().expect("it runs").to_string();
+        assert!(std::process::Command::new("kill").arg(id).status().unwrap().success());
+    }
+}
+
+/// Starts `outrigger serve` with this file, on ports of its own.
+async fn serve(text: &str) -> (Child, Lines<BufReader<ChildStderr>>, SocketAddr, SocketAddr) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_outrigger"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config"])
+        .arg(file(text))
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let listen = announced(&mut log, "listening").await;
+    let admin = announced(&mut log, "admin").await;
+    (child, log, listen, admin)
+}
+
+/// The address on the line that begins so.
+pub async fn announced<R: tokio::io::AsyncRead + Unpin>(
+    log: &mut Lines<BufReader<R>>,
+    what: &str,
+) -> SocketAddr {
+    let mut seen = String::new();
+    while let Some(line) = soon(log.next_line()).await.unwrap() {
+        if let Some(url) = line.strip_prefix(&format!("{what} http://")) {
+            return url.parse().unwrap();
+        }
+        seen.push_str(&line);
+        seen.push('\n');
+    }
+    panic!("no line `{what}`, but:\n{seen}");
+}
+
+pub fn question(stream: bool) -> String {
+    format!(
+        "{{\"model\":\"chat\",\"stream\":{stream},\"messages\":[{{\"role\":\"user\",\"content\":\"ahoy\"}}]}}"
+    )
+}
+
+/// A POST with a JSON body; the caller's headers are whole lines.
+pub fn post(path: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\n\
+         content-length: {length}\r\n{headers}\r\n{body}"
+    )
+}
+
+pub async fn operate(admin: SocketAddr, method: &str, path: &str, body: &str) -> Reply {
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n"
+    );
+    send(admin, &format!("{head}\r\n{body}")).await
+}
+
+/// Sends these bytes and reads all that comes back until the connection ends.
+pub async fn exchange(address: SocketAddr, request: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    // A connection that is reset after its bytes is an end as well; the bytes are what counts.
+    let _ = soon(stream.read_to_end(&mut bytes)).await;
+    bytes
+}
+
+pub async fn send(address: SocketAddr, request: &str) -> Reply {
+    Reply::of(&exchange(address, request).await)
+}
+
+/// An answer, taken apart.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// Whether the body came to its proper end.
+    pub whole: bool,
+}
+
+impl Reply {
+    pub fn of(bytes: &[u8]) -> Self {
+        let split = find(bytes, b"\r\n\r\n")
+            .unwrap_or_else(|| panic!("no head: {:?}", String::from_utf8_lossy(bytes)));
+        let head = std::str::from_utf8(&bytes[..split]).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers: Vec<(String, String)> = lines
+            .map(|line| line.split_once(": ").expect("a header has a value"))
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .collect();
+        let rest = &bytes[split + 4..];
+        let chunked = headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
+        let (body, whole) = if chunked { unchunked(rest) } else { (rest.to_vec(), true) };
+        Self { status, headers, body, whole }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub fn code(&self) -> String {
+        self.json()["error"]["code"].as_str().expect("an error has a code").to_owned()
+    }
+}
+
+pub fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+/// The chunks put together, and whether the last one came.
+fn unchunked(mut rest: &[u8]) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    while let Some(line) = find(rest, b"\r\n") {
+        let length = usize::from_str_radix(std::str::from_utf8(&rest[..line]).unwrap(), 16).unwrap();
+        if length == 0 {
+            return (body, true);
+        }
+        let end = (line + 2 + length).min(rest.len());
+        body.extend_from_slice(&rest[line + 2..end]);
+        rest = rest.get(end + 2..).unwrap_or_default();
+    }
+    (body, false)
+}
