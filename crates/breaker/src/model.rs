@@ -220,8 +220,9 @@ fn tally(results: impl Iterator<Item = (bool, Option<Duration>)>, thresholds: &T
 
 impl Gate for Model {
     fn acquire_until(&mut self, lease_end: Instant, now: Instant) -> Result<Permit, Rejected> {
-        self.admits(now)?;
+        let answer = self.admits(now);
         let now = self.tick(now);
+        answer?;
         match self.stay().state {
             State::Closed => return Ok(Permit::issue(self.epoch(), None)),
             State::Disabled => return Ok(Permit::untracked()),

@@ -21,7 +21,7 @@ use crate::{
 pub enum Op {
     /// Asks for leave, with a lease of this long.
     Acquire(Duration),
-    /// Reports one of the permits held: the index, modulo their number. Nothing if none is held.
+    /// Reports one of the permits held: the index, modulo their number. If none is held, time passes.
     Report(usize, Report),
     /// Drops one of them.
     Release(usize),
@@ -88,21 +88,19 @@ pub fn replay(gate: &mut dyn Gate, steps: &[Step], origin: Instant) -> Vec<Obser
                     trial
                 }));
             }
-            Op::Report(index, report) => {
-                if let Some(place) = place(index, &held) {
-                    gate.report(held.swap_remove(place), *report, now);
-                }
-            }
+            Op::Report(index, report) => match place(index, &held) {
+                Some(place) => gate.report(held.swap_remove(place), *report, now),
+                None => gate.advance(now),
+            },
             Op::Release(index) => {
                 if let Some(place) = place(index, &held) {
                     gate.release(held.swap_remove(place));
                 }
             }
-            Op::Confirm(index) => {
-                if let Some(permit) = place(index, &held).and_then(|place| held.get_mut(place)) {
-                    gate.confirm(permit, now);
-                }
-            }
+            Op::Confirm(index) => match place(index, &held).and_then(|place| held.get_mut(place)) {
+                Some(permit) => gate.confirm(permit, now),
+                None => gate.advance(now),
+            },
             Op::Advance => gate.advance(now),
             Op::ForceOpen => gate.force_open(now),
             Op::Disable => gate.disable(now),
