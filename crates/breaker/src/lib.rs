@@ -32,6 +32,10 @@
 //! `serde`: configs from files, durations as strings. `proptest`: strategies, histories and the naive model,
 //! to test one's own use, or one's own breaker.
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod article;
 mod breaker;
 mod call;
