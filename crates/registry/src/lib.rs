@@ -55,6 +55,8 @@ mod score;
 mod selector;
 mod shared;
 
+#[cfg(feature = "proptest")]
+pub mod testing;
 #[cfg(test)]
 mod testing_time;
 mod view;

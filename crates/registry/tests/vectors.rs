@@ -170,7 +170,7 @@ fn pick(
 
 #[test]
 fn averages_follow_the_vectors() {
-    run_file("ewma.json", "ewma", ewma);
+    run_file("ewma.json", "registry", ewma);
 }
 
 #[test]

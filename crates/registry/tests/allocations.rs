@@ -1,0 +1,24 @@
+//! A pick allocates nothing, at any size.
+
+mod common;
+
+use common::t0;
+use outrigger_registry::{Deployment, Query, Registry, RegistryConfig};
+
+#[test]
+fn a_pick_allocates_nothing() {
+    for size in [3, 16, 256] {
+        let mut registry = Registry::new(RegistryConfig::default()).unwrap();
+        let ids: Vec<_> =
+            (0..size).map(|n| registry.insert(Deployment::new("p", format!("r{n}"), "m"))).collect();
+        let mut query = Query::new(&ids);
+        query.preferred_region = Some("r1");
+        query.affinity = Some(7);
+        let counted = allocation_counter::measure(|| {
+            for draw in 0..100 {
+                assert!(registry.pick(&query, draw, t0()).is_ok());
+            }
+        });
+        assert_eq!(counted.count_total, 0, "{size} deployments");
+    }
+}
