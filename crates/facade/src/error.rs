@@ -101,11 +101,9 @@ pub enum CallError {
     },
     /// More is held in memory than allowed.
     #[error("too many requests at once")]
-    #[non_exhaustive]
     Overloaded,
     /// The client is shutting down and takes no new calls.
     #[error("the client is shutting down")]
-    #[non_exhaustive]
     ShuttingDown,
     /// The answer broke off after content was given.
     #[error("the answer of `{model}` broke off ({class})")]

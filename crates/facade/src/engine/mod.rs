@@ -79,6 +79,8 @@ struct CallState {
     /// The last failure and its place, until the attempt after it starts: then it is a failover.
     failed: Option<(usize, wire::Class)>,
     first_token: Option<Duration>,
+    /// Whether its answer is flowing: then nothing is left to decide.
+    decided: bool,
 }
 
 impl Engine {
@@ -182,6 +184,7 @@ impl Engine {
             paid: None,
             failed: None,
             first_token: None,
+            decided: false,
         };
         self.calls.insert(call, state);
     }
@@ -189,6 +192,9 @@ impl Engine {
     /// Asks the call's machine what to do until it waits or ends.
     fn advance(&mut self, call: CallId, now: Instant, draws: &mut Draws, actions: &mut Vec<Action>) {
         // The state is taken out for the while, so that it and the rest of the engine can be changed side by side.
+        if self.calls.get(&call).is_none_or(|state| state.decided) {
+            return;
+        }
         let Some(mut state) = self.calls.remove(&call) else { return };
         loop {
             match state.machine.next(now) {
@@ -265,6 +271,7 @@ impl Engine {
         actions.push(Action::Finish(finish));
         if winner.is_some() {
             self.reward(&state);
+            state.decided = true;
             self.calls.insert(call, state);
             return;
         }

@@ -1,6 +1,6 @@
 //! The client's own life: health checks that send, a shutdown that leaves nothing running.
 
-use outrigger::{CallError, ChatError, Notice, config::HealthCheck};
+use outrigger::{CallError, ChatError, Notice, breaker::State, config::HealthCheck};
 use sim::{Fault, World};
 
 use crate::support::*;
@@ -66,7 +66,7 @@ async fn what_happens_is_noticed() {
     assert!(failovers >= 1);
     assert!(notices.iter().any(|notice| matches!(
         notice,
-        Notice::Transition { route, to: outrigger::breaker::State::Open, .. } if &*route.region == "us-east"
+        Notice::Transition { route, to: State::Open, .. } if &*route.region == "us-east"
     )));
     let ended = notices.iter().filter(|notice| matches!(notice, Notice::CallEnded { .. })).count();
     assert_eq!(ended, 60, "every call ends once");

@@ -1,6 +1,6 @@
 //! Nobody well: an honest error, early, and no storm.
 
-use outrigger::{CallError, ChatError};
+use outrigger::{CallError, ChatError, wire::Class};
 use sim::Fault;
 
 use crate::support::*;
@@ -51,7 +51,7 @@ async fn an_error_lists_its_attempts() {
     let attempts = error.attempts();
     assert!(attempts.len() >= 2);
     assert!(attempts.iter().all(|attempt| attempt.status == Some(500)));
-    assert!(attempts.iter().all(|attempt| attempt.class == Some(outrigger::wire::Class::Transient)));
+    assert!(attempts.iter().all(|attempt| attempt.class == Some(Class::Transient)));
 }
 
 /// A caller's own fault is passed back as the provider said it, after one attempt, and charged to nobody.

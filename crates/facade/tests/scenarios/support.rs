@@ -11,20 +11,20 @@ use outrigger::{
 };
 use sim::{Fault, LAST_WORD, Outcome, Received, When, World};
 
-pub const REGIONS: [&str; 3] = ["us-east", "eu-west", "ap-southeast"];
+pub(crate) const REGIONS: [&str; 3] = ["us-east", "eu-west", "ap-southeast"];
 
-pub struct Harbour {
-    pub world: World,
-    pub client: Client,
+pub(crate) struct Harbour {
+    pub(crate) world: World,
+    pub(crate) client: Client,
     notices: Arc<Mutex<Vec<Notice>>>,
 }
 
 /// One public model, `chat`, served by GPT-4.1 at all of the world's regions; `us-east` is preferred.
-pub fn config(world: &World) -> Config {
+pub(crate) fn config(world: &World) -> Config {
     config_with(world, [Target::new("holysheep", "gpt-4.1")])
 }
 
-pub fn config_with(world: &World, targets: impl IntoIterator<Item = Target>) -> Config {
+pub(crate) fn config_with(world: &World, targets: impl IntoIterator<Item = Target>) -> Config {
     let mut provider = Provider::openai().api_key("sk-test-not-a-secret");
     for region in world.regions() {
         provider = provider.region(region, world.base_url(region).unwrap().as_str()).unwrap();
@@ -36,11 +36,11 @@ pub fn config_with(world: &World, targets: impl IntoIterator<Item = Target>) -> 
     config.model("chat", model)
 }
 
-pub fn harbour() -> Harbour {
+pub(crate) fn harbour() -> Harbour {
     harbour_with(World::article(7), config, |builder| builder)
 }
 
-pub fn harbour_with(
+pub(crate) fn harbour_with(
     world: World,
     config: impl FnOnce(&World) -> Config,
     change: impl FnOnce(ClientBuilder) -> ClientBuilder,
@@ -57,22 +57,22 @@ pub fn harbour_with(
 }
 
 impl Harbour {
-    pub fn inject(&self, region: &str, fault: Fault) {
+    pub(crate) fn inject(&self, region: &str, fault: Fault) {
         self.world.inject(region, fault, When::always()).unwrap();
     }
 
-    pub fn inject_everywhere(&self, fault: &Fault) {
+    pub(crate) fn inject_everywhere(&self, fault: &Fault) {
         for region in REGIONS {
             self.inject(region, fault.clone());
         }
     }
 
-    pub async fn ask(&self) -> Result<ChatAnswer, ChatError> {
+    pub(crate) async fn ask(&self) -> Result<ChatAnswer, ChatError> {
         self.client.chat("chat").user("How high is the swell?").send().await
     }
 
     /// Asks for a stream and reads it to its end.
-    pub async fn ask_stream(&self) -> Result<String, ChatError> {
+    pub(crate) async fn ask_stream(&self) -> Result<String, ChatError> {
         let mut stream = self.client.chat("chat").user("How high is the swell?").stream().await?;
         let mut text = String::new();
         while let Some(piece) = stream.next().await {
@@ -82,28 +82,28 @@ impl Harbour {
     }
 
     /// Asks either way, and returns the text.
-    pub async fn text(&self, stream: bool) -> Result<String, ChatError> {
+    pub(crate) async fn text(&self, stream: bool) -> Result<String, ChatError> {
         if stream { self.ask_stream().await } else { Ok(self.ask().await?.text) }
     }
 
-    pub fn received(&self, region: &str) -> Vec<Received> {
+    pub(crate) fn received(&self, region: &str) -> Vec<Received> {
         self.world.received(region).unwrap()
     }
 
-    pub fn count(&self, region: &str) -> u64 {
+    pub(crate) fn count(&self, region: &str) -> u64 {
         self.world.count(region).unwrap()
     }
 
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         REGIONS.iter().map(|region| self.count(region)).sum()
     }
 
-    pub fn notices(&self) -> Vec<Notice> {
+    pub(crate) fn notices(&self) -> Vec<Notice> {
         self.notices.lock().unwrap().clone()
     }
 
     /// Nothing is in flight anywhere, and no circuit leaks: the sim and the registry agree.
-    pub fn assert_idle(&self) {
+    pub(crate) fn assert_idle(&self) {
         for region in REGIONS {
             assert_eq!(self.world.in_flight(region).unwrap(), 0, "{region} still answers somebody");
         }
@@ -114,19 +114,19 @@ impl Harbour {
 }
 
 /// Whether the text is a whole answer.
-pub fn is_whole(text: &str) -> bool {
+pub(crate) fn is_whole(text: &str) -> bool {
     text.ends_with(LAST_WORD)
 }
 
 /// Whether a region saw its caller leave before it had finished.
-pub fn was_left(received: &Received) -> bool {
+pub(crate) fn was_left(received: &Received) -> bool {
     received.cancelled_by_caller && received.outcome != Outcome::Answered
 }
 
-pub fn secs(seconds: u64) -> Duration {
+pub(crate) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-pub fn ms(millis: u64) -> Duration {
+pub(crate) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }

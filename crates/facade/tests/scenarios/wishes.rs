@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use outrigger::{CallError, ChatError, config::Target};
+use outrigger::{ChatError, config::Target};
 use sim::{Fault, World};
 
 use crate::support::*;
