@@ -1,5 +1,7 @@
 //! Promises that hold for every history, against a naive model that keeps all of it.
 
+#![expect(clippy::expect_used, reason = "a helper of a test may panic: that is how a test fails")]
+
 mod common;
 
 use common::t0;
@@ -31,7 +33,7 @@ proptest! {
         for (model, &id) in bench.models.iter().zip(&bench.ids) {
             let view = bench.registry.view(id, bench.now).unwrap();
             prop_assert_eq!(view.in_flight as usize, model.in_flight());
-            prop_assert_eq!(view.requests_per_minute as usize, model.requests_per_minute(bench.now));
+            prop_assert_eq!(view.requests_per_minute, model.requests_per_minute(bench.now) as u64);
             prop_assert_eq!(view.consecutive_failures as usize, model.consecutive_failures());
             prop_assert!((view.health - model.health()).abs() < 1e-9);
         }
@@ -88,17 +90,17 @@ proptest! {
     /// **The preference is bounded.** The preferred one wins only while its cost, less a fifth, is not above the others'.
     /// Fails if the preference is a gate.
     #[test]
-    fn the_preference_is_bounded(near_ms in 1_u64..5_000, far_ms in 1_u64..5_000, draw: u64) {
+    fn the_preference_is_bounded(near_ms in 1_u32..5_000, far_ms in 1_u32..5_000, draw: u64) {
         let mut bench = bench(2, &[]);
         for (&id, ms) in bench.ids.iter().zip([near_ms, far_ms]) {
             let in_flight = bench.registry.begin(id, bench.now);
-            bench.registry.finish(in_flight, Sample::first_token(Duration::from_millis(ms)), bench.now);
+            bench.registry.finish(in_flight, Sample::first_token(Duration::from_millis(ms.into())), bench.now);
         }
         let mut query = Query::new(&bench.ids);
         query.preferred_region = Some("r0");
         let nearer = bench.registry.pick(&query, draw, bench.now).unwrap().id == bench.ids[0];
-        let lowered = near_ms as f64 - (near_ms as f64 * 0.2).min(150.0);
-        prop_assert!(!nearer || lowered <= far_ms as f64 + 1e-6);
-        prop_assert!(nearer || lowered >= far_ms as f64 - 1e-6);
+        let lowered = f64::from(near_ms) - (f64::from(near_ms) * 0.2).min(150.0);
+        prop_assert!(!nearer || lowered <= f64::from(far_ms) + 1e-6);
+        prop_assert!(nearer || lowered >= f64::from(far_ms) - 1e-6);
     }
 }

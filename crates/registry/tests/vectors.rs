@@ -2,6 +2,13 @@
 //!
 //! `OUTRIGGER_VECTORS=DIR cargo test -p outrigger-registry --test vectors -- --nocapture` runs another folder's.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a helper of a test may panic: that is how a test fails"
+)]
+
 mod common;
 
 use common::t0;
@@ -60,7 +67,7 @@ fn at(step: &Object) -> Instant {
 
 fn same(found: f64, expected: f64, step: &Object) {
     let off = (found - expected).abs();
-    let allowed = step.get("tolerance").and_then(Value::as_f64).unwrap_or(1e-9 * expected.abs());
+    let allowed = step.get("tolerance").and_then(Value::as_f64).unwrap_or_else(|| 1e-9 * expected.abs());
     assert!(off <= allowed, "found {found}, expected {expected}, in {step:?}");
 }
 
@@ -74,9 +81,9 @@ fn ewma(config: &Object, steps: &[Value]) {
                 known(step, &["at_ms", "op", "x", "value", "tolerance"], op);
                 let sample = number(step, "x");
                 if op == "add" {
-                    average.add(sample, at(step))
+                    average.add(sample, at(step));
                 } else {
-                    average.add_peak(sample, at(step))
+                    average.add_peak(sample, at(step));
                 }
                 average.value()
             }
@@ -161,7 +168,7 @@ fn pick(
     let found = registry.pick(&query, 0, at(step));
     match expect.get("error").and_then(Value::as_str) {
         Some("all_unhealthy") => {
-            assert_eq!(found.map_err(|nobody| nobody.why), Err(Why::AllUnhealthy), "{step:?}")
+            assert_eq!(found.map_err(|nobody| nobody.why), Err(Why::AllUnhealthy), "{step:?}");
         }
         Some(error) => panic!("pick: error `{error}` is not known"),
         None => assert_eq!(found.map(|pick| pick.id), Ok(ids[text(expect, "region")]), "{step:?}"),
