@@ -62,6 +62,7 @@ impl<K: Hash + Eq + Clone> KeyedBreakers<K> {
         }
         let breaker = SharedBreaker::new(self.config.clone(), now)?;
         entries.map.insert(key.to_owned(), (breaker.clone(), used));
+        drop(entries);
         Ok(breaker)
     }
 

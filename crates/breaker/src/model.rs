@@ -283,10 +283,10 @@ impl Gate for Model {
     }
 
     fn release(&mut self, permit: Permit) {
-        if let (Kind::Trial(number), true) = (permit.kind, permit.epoch == self.epoch()) {
-            if self.trial(number).is_some_and(|trial| trial.fate == Fate::Out) {
-                self.set_fate(number, Fate::GivenBack);
-            }
+        if let (Kind::Trial(number), true) = (permit.kind, permit.epoch == self.epoch())
+            && self.trial(number).is_some_and(|trial| trial.fate == Fate::Out)
+        {
+            self.set_fate(number, Fate::GivenBack);
         }
     }
 

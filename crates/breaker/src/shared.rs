@@ -228,6 +228,7 @@ impl SharedBreaker {
         self.shared.fetch_run(&mut machine);
         let result = step(&mut machine);
         self.shared.publish(&machine);
+        drop(machine);
         result
     }
 }
