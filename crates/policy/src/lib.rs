@@ -1,4 +1,27 @@
-//! Retry budgets, backoff, deadlines, concurrency limits: the small machines of a call that fails over.
+//! What a call that fails over may do next: budget, backoff, deadline, limit, and the call itself, as pure machines.
+//!
+//! Time and randomness are arguments; each machine is a value that is told what happened and says what may be done.
+//!
+//! ```
+//! use outrigger_policy::{Budget, FIRST_TRY_REWARD, RETRY_COST_BILLED, RETRY_COST_UNPROCESSED};
+//!
+//! let mut budget = Budget::default();
+//! let retries = (0..1_000).filter(|_| budget.withdraw(RETRY_COST_BILLED)).count();
+//! assert_eq!(retries, 35); // a full outage is not stormed
+//! assert!(budget.withdraw(RETRY_COST_UNPROCESSED)); // what was surely not billed is cheaper
+//! budget.deposit(FIRST_TRY_REWARD); // and successes refill it
+//! assert_eq!(budget.balance(), 6);
+//! ```
+//!
+//! # Grammar
+//! Nouns read (`balance`, `limit`, `remaining`), verbs command (`withdraw`, `deposit`, `split`, `reset`), `on_*` and `sample` tell what
+//! happened. A constructor checks its configuration; no machine exists with a bad one.
+//!
+//! # What is left out
+//! Which deployment to pick, circuits, I/O, clocks. Hedging is not here yet.
+//!
+//! # Features
+//! `serde`: the configurations from files, durations as strings (`"50ms"`).
 
 mod backoff;
 mod budget;
@@ -15,3 +38,7 @@ pub use config::{AimdConfig, BackoffConfig, BudgetConfig};
 pub use deadline::Deadline;
 pub use error::ConfigError;
 pub use limit::AimdLimit;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

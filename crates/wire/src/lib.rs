@@ -1,7 +1,35 @@
 //! What AI providers say: failure classes, waits, limits, event streams, usage and prices.
 //!
-//! Every module is a reader: bytes or headers in, a few facts out. Nothing here does I/O, keeps a clock or decides what to do
-//! next.
+//! Every item is a reader: bytes or headers in, a few facts out. All input is hostile, and none of it panics, recurses or
+//! allocates without bound.
+//!
+//! ```
+//! use outrigger_wire::{AnswerFacts, FinishReason, SseEvent, SseFramer, read_chat_frame};
+//!
+//! let mut framer = SseFramer::new(1 << 20);
+//! let mut answer = AnswerFacts::of_stream();
+//! let chunk = b"data: {\"choices\":[{\"delta\":{\"content\":\"ahoy\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DO";
+//! let fed = framer.feed(chunk, |event| {
+//!     if let SseEvent::Data { data, .. } = event {
+//!         answer.absorb(&read_chat_frame(data));
+//!     }
+//! })?;
+//! assert_eq!(fed.complete, chunk.len() - b"data: [DO".len()); // up to here the bytes may be forwarded
+//! assert_eq!(answer.finish, Some(FinishReason::Stop));
+//! assert_eq!(answer.failure(), None);
+//! # Ok::<(), outrigger_wire::FrameTooLong>(())
+//! ```
+//!
+//! # Grammar
+//! `read_*` takes any bytes and gives facts, among them that the bytes are nonsense; [`skim_request`] takes a caller's bytes and
+//! says what is wrong with them; [`classify`] and [`retry_after`] look headers up through a function, by lower-case name. Calendar
+//! time is an argument, `wall`.
+//!
+//! # What is left out
+//! Deciding, waiting, sending. Frames of other forms than OpenAI's chat. Surcharges by region, length or tier in prices.
+//!
+//! # Features
+//! None.
 
 mod answer;
 mod calendar;
@@ -27,3 +55,7 @@ pub use rate_limit::{Headroom, Limit, MAX_RETRY_AFTER, retry_after};
 pub use request::{BadRequest, RequestFacts, RequestFault, skim_request};
 pub use sse::{Fed, FrameTooLong, SseEvent, SseFramer};
 pub use usage::Usage;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
