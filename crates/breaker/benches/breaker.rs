@@ -1,5 +1,7 @@
 //! What a call pays: closed without and with a window, and refused. Fake time, on one thread and on two.
 
+#![expect(clippy::expect_used, reason = "a helper that finds its input wrong fails the run")]
+
 use std::hint::black_box;
 use std::thread;
 use std::time::{Duration, Instant};

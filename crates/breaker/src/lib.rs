@@ -47,6 +47,7 @@ mod error;
 mod gate;
 mod keyed;
 #[cfg(test)]
+#[expect(clippy::duplicate_mod, reason = "the shared handle is compiled again over shuttle's primitives")]
 mod linearizable;
 #[cfg(feature = "proptest")]
 mod model;

@@ -1,5 +1,7 @@
 //! What surrounds the machine: guards, `call`, the keyed set, the article's methods, config files.
 
+#![expect(clippy::expect_used, reason = "a helper that finds its input wrong fails the run")]
+
 use std::future::{Future, pending, ready};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};

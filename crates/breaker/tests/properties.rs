@@ -1,5 +1,7 @@
 //! The breaker's promises, over histories that nobody thought of.
 
+#![expect(clippy::expect_used, reason = "a helper that finds its input wrong fails the run")]
+
 use std::time::{Duration, Instant};
 
 use outrigger_breaker::strategies::{
@@ -249,13 +251,13 @@ proptest! {
     /// below the callee's wish up to its cap (invariant 17). Fails if `k` is not reset by a close.
     #[test]
     fn open_times_follow_their_formula(
-        base in 1..1000_u64, times in 1..50_u64, factor in 1..4_u32, jitter in 0.0..1.0_f64, draw in any::<u64>(),
-        wish in proptest::option::of(0..1000_u64), k in 0..12_u32,
+        base in 1..1000_u32, times in 1..50_u32, factor in 1..4_u32, jitter in 0.0..1.0_f64, draw in any::<u64>(),
+        wish in proptest::option::of(0..1000_u32), k in 0..12_u8,
     ) {
         let mut config = BreakerConfig::article();
         config.failure_threshold = 1;
-        config.recovery_timeout = Duration::from_secs(base);
-        config.recovery_timeout_max = Some(Duration::from_secs(base * times));
+        config.recovery_timeout = Duration::from_secs(base.into());
+        config.recovery_timeout_max = Some(Duration::from_secs((base * times).into()));
         config.recovery_factor = f64::from(factor);
         config.jitter = Ratio::new(jitter).expect("a ratio");
         let mut now = t0();
@@ -264,14 +266,14 @@ proptest! {
         for round in 0..=k {
             now = breaker.open_until().unwrap_or(now);
             if round == k && let Some(wish) = wish {
-                report = report.retry_after(Duration::from_secs(wish));
+                report = report.retry_after(Duration::from_secs(wish.into()));
             }
             let permit = breaker.acquire(now).expect("its open time is over");
             breaker.report(permit, report, now);
         }
         let waited = (breaker.open_until().expect("open") - now).as_secs_f64();
-        let plain = (base as f64 * f64::from(factor).powi(k as i32)).min((base * times) as f64);
-        let floor = wish.unwrap_or(0).min(300) as f64;
+        let plain = (f64::from(base) * f64::from(factor).powi(k.into())).min(f64::from(base * times));
+        let floor = f64::from(wish.unwrap_or(0).min(300));
         prop_assert!(waited >= plain.max(floor) - 1e-6, "{} < {}", waited, plain);
         prop_assert!(waited <= (plain * (1.0 + jitter)).max(floor) + 1e-6, "{} > {}", waited, plain);
     }
