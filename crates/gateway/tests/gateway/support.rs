@@ -21,12 +21,12 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is awaited comes, or the test fails.
-pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("it comes in time")
 }
 
 /// A file of this test run alone.
-pub fn file(text: &str) -> PathBuf {
+pub(crate) fn file(text: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!("{}-{}.toml", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -35,27 +35,27 @@ pub fn file(text: &str) -> PathBuf {
 }
 
 /// Two regions, fast and well.
-pub fn two_regions() -> World {
+pub(crate) fn two_regions() -> World {
     let quick = |name| Region::new(name).latency(Duration::from_millis(2));
     World::builder().seed(7).region(quick("us-east")).region(quick("eu-west")).build().unwrap()
 }
 
 /// A gateway and the world behind it.
-pub struct Gateway {
-    pub listen: SocketAddr,
-    pub admin: SocketAddr,
-    pub server: Server,
-    pub child: Child,
-    pub log: Lines<BufReader<ChildStderr>>,
+pub(crate) struct Gateway {
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) server: Server,
+    pub(crate) child: Child,
+    _log: Lines<BufReader<ChildStderr>>,
 }
 
 impl Gateway {
     /// A gateway before two regions, with a few more lines in its file.
-    pub async fn start(more: &str) -> Self {
+    pub(crate) async fn start(more: &str) -> Self {
         Self::before(two_regions(), more).await
     }
 
-    pub async fn before(world: World, more: &str) -> Self {
+    pub(crate) async fn before(world: World, more: &str) -> Self {
         let server = Server::start(world).await.unwrap();
         let mut text =
             format!("{more}\n[providers.holysheep]\ndialect = \"openai\"\napi_key = \"sk-secret\"\n");
@@ -66,38 +66,38 @@ impl Gateway {
         text.push_str("[models.chat]\ntargets = [{ provider = \"holysheep\", model = \"gpt-4.1\" }]\n");
         text.push_str("routing = { preferred_region = \"us-east\" }\n");
         let (child, log, listen, admin) = serve(&text).await;
-        Self { listen, admin, server, child, log }
+        Self { listen, admin, server, child, _log: log }
     }
 
-    pub fn world(&self) -> &World {
+    pub(crate) fn world(&self) -> &World {
         self.server.world()
     }
 
     /// Asks the model `chat`.
-    pub async fn ask(&self, headers: &str) -> Reply {
+    pub(crate) async fn ask(&self, headers: &str) -> Reply {
         self.post("/v1/chat/completions", headers, &question(false)).await
     }
 
-    pub async fn post(&self, path: &str, headers: &str, body: &str) -> Reply {
+    pub(crate) async fn post(&self, path: &str, headers: &str, body: &str) -> Reply {
         send(self.listen, &post(path, headers, body)).await
     }
 
-    pub async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
         send(self.listen, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"))
             .await
     }
 
     /// Asks the operators' port.
-    pub async fn operate(&self, method: &str, path: &str, body: &str) -> Reply {
+    pub(crate) async fn operate(&self, method: &str, path: &str, body: &str) -> Reply {
         operate(self.admin, method, path, body).await
     }
 
-    pub async fn metrics(&self) -> String {
+    pub(crate) async fn metrics(&self) -> String {
         String::from_utf8(self.operate("GET", "/metrics", "").await.body).unwrap()
     }
 
     /// Sends SIGTERM.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let id = self.child.id().expect("it runs").to_string();
         assert!(std::process::Command::new("kill").arg(id).status().unwrap().success());
     }
@@ -119,7 +119,7 @@ async fn serve(text: &str) -> (Child, Lines<BufReader<ChildStderr>>, SocketAddr,
 }
 
 /// The address on the line that begins so.
-pub async fn announced<R: tokio::io::AsyncRead + Unpin>(
+pub(crate) async fn announced<R: tokio::io::AsyncRead + Unpin>(
     log: &mut Lines<BufReader<R>>,
     what: &str,
 ) -> SocketAddr {
@@ -134,14 +134,14 @@ pub async fn announced<R: tokio::io::AsyncRead + Unpin>(
     panic!("no line `{what}`, but:\n{seen}");
 }
 
-pub fn question(stream: bool) -> String {
+pub(crate) fn question(stream: bool) -> String {
     format!(
         "{{\"model\":\"chat\",\"stream\":{stream},\"messages\":[{{\"role\":\"user\",\"content\":\"ahoy\"}}]}}"
     )
 }
 
 /// A POST with a JSON body; the caller's headers are whole lines.
-pub fn post(path: &str, headers: &str, body: &str) -> String {
+pub(crate) fn post(path: &str, headers: &str, body: &str) -> String {
     let length = body.len();
     format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\n\
@@ -149,7 +149,7 @@ pub fn post(path: &str, headers: &str, body: &str) -> String {
     )
 }
 
-pub async fn operate(admin: SocketAddr, method: &str, path: &str, body: &str) -> Reply {
+pub(crate) async fn operate(admin: SocketAddr, method: &str, path: &str, body: &str) -> Reply {
     let length = body.len();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n"
@@ -158,31 +158,31 @@ pub async fn operate(admin: SocketAddr, method: &str, path: &str, body: &str) ->
 }
 
 /// Sends these bytes and reads all that comes back until the connection ends.
-pub async fn exchange(address: SocketAddr, request: &str) -> Vec<u8> {
+pub(crate) async fn exchange(address: SocketAddr, request: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
     // A connection that is reset after its bytes is an end as well; the bytes are what counts.
-    let _ = soon(stream.read_to_end(&mut bytes)).await;
+    drop(soon(stream.read_to_end(&mut bytes)).await);
     bytes
 }
 
-pub async fn send(address: SocketAddr, request: &str) -> Reply {
+pub(crate) async fn send(address: SocketAddr, request: &str) -> Reply {
     Reply::of(&exchange(address, request).await)
 }
 
 /// An answer, taken apart.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
     headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// Whether the body came to its proper end.
-    pub whole: bool,
+    pub(crate) whole: bool,
 }
 
 impl Reply {
-    pub fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         let split = find(bytes, b"\r\n\r\n")
             .unwrap_or_else(|| panic!("no head: {:?}", String::from_utf8_lossy(bytes)));
         let head = std::str::from_utf8(&bytes[..split]).unwrap();
@@ -198,24 +198,24 @@ impl Reply {
         Self { status, headers, body, whole }
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         self.json()["error"]["code"].as_str().expect("an error has a code").to_owned()
     }
 }
 
-pub fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+pub(crate) fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
 }
 
