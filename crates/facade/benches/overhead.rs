@@ -1,5 +1,7 @@
 //! What a call costs beside its transport: a plain answer, and a stream by the chunk, over a transport that does nothing.
 
+#![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
+
 use std::hint::black_box;
 
 use async_trait::async_trait;
@@ -89,7 +91,7 @@ fn overhead(criterion: &mut Criterion) {
                 while let Some(chunk) = stream.next().await {
                     black_box(chunk.expect("a chunk"));
                 }
-            })
+            });
         });
     });
     group.finish();

@@ -65,7 +65,7 @@ pub enum AnswerBody {
         cost_usd: Option<f64>,
     },
     /// A stream whose first content has arrived.
-    Stream(AnswerStream),
+    Stream(Box<AnswerStream>),
 }
 
 impl Answer {

@@ -139,7 +139,8 @@ async fn hold(reader: &mut Reader, limit: usize) -> (Bytes, Progress) {
 fn whole(head: Head, bytes: Bytes, stream_wanted: bool) -> Ended {
     let facts = wire::read_chat_answer(&bytes);
     // A stream was asked for: an answer that does not stream is not what the caller can read.
-    let class = facts.failure().map(|failure| failure.class).or(stream_wanted.then_some(Class::Malformed));
+    let class =
+        facts.failure().map(|failure| failure.class).or_else(|| stream_wanted.then_some(Class::Malformed));
     match class {
         Some(class) => {
             failed(AttemptFailure { status: Some(head.status.as_u16()), ..AttemptFailure::new(class) })

@@ -215,7 +215,7 @@ pub struct ChatStream {
     route: Route,
     attempts: Vec<AttemptRecord>,
     timing: Timing,
-    stream: Option<AnswerStream>,
+    stream: Option<Box<AnswerStream>>,
     summary: Summary,
     framer: wire::SseFramer,
     pieces: std::collections::VecDeque<String>,
@@ -253,7 +253,7 @@ impl ChatStream {
 
     /// Usage, cost and times; complete once the stream has ended.
     pub fn summary(&self) -> Summary {
-        self.stream.as_ref().map_or(self.summary, AnswerStream::summary)
+        self.stream.as_ref().map_or(self.summary, |stream| stream.summary())
     }
 
     /// The next piece of text, or `None` after a whole answer.

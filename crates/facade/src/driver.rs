@@ -123,7 +123,7 @@ impl Drive {
                     self.record_winner(ordinal, &head);
                     self.tell(Event::Content { call, attempt: ordinal });
                     let stream = self.commit(ordinal, reader);
-                    return Ok(self.answer(ordinal, head, AnswerBody::Stream(stream)));
+                    return Ok(self.answer(ordinal, head, AnswerBody::Stream(Box::new(stream))));
                 }
             }
         }
@@ -243,7 +243,7 @@ impl Drive {
         match (finish, self.refusal.take()) {
             (Finish::Rejected, Some(Refusal { head, body })) => CallError::Rejected {
                 status: head.status,
-                headers: outgoing::returned(&head.headers),
+                headers: Box::new(outgoing::returned(&head.headers)),
                 body,
                 attempts,
             },

@@ -92,8 +92,8 @@ pub enum CallError {
     Rejected {
         /// The provider's status.
         status: StatusCode,
-        /// The provider's headers that may pass.
-        headers: HeaderMap,
+        /// The provider's headers that may pass. Boxed, so that the error stays small.
+        headers: Box<HeaderMap>,
         /// The provider's body.
         body: Bytes,
         /// What was tried; the last one is the refusal.

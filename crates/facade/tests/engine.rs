@@ -1,5 +1,7 @@
 //! The engine without a runtime: laws that hold whatever happens to whichever call in whatever order.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -118,7 +120,7 @@ impl Harbour {
             Action::Start { attempt, deployment } => {
                 assert_eq!(caller.finishes, 0, "an attempt after the end");
                 assert!(self.now < caller.deadline, "an attempt after the deadline");
-                let region = self.engine.deployments(self.now)[deployment].region.clone();
+                let region = Arc::clone(&self.engine.deployments(self.now)[deployment].region);
                 assert!(!caller.residency || &*region == "eu-west", "residency broken: {region}");
                 caller.running.push((attempt, deployment));
                 caller.starts += 1;

@@ -1,6 +1,9 @@
 //! The life of one attempt within the engine: it starts, reaches, speaks, and ends in exactly one way.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use breaker::{Report, Verdict};
 use policy::{Finish, Price};
@@ -78,7 +81,12 @@ impl Engine {
             && from != deployment
             && let Some(from) = self.route(from)
         {
-            actions.push(Action::Notice(Notice::Failover { model: model.name.clone(), from, to, class }));
+            actions.push(Action::Notice(Notice::Failover {
+                model: Arc::clone(&model.name),
+                from,
+                to,
+                class,
+            }));
         }
         // Should this one fall silent, the next is a failover from here.
         state.failed = Some((deployment, Class::Timeout));
@@ -314,7 +322,7 @@ impl Engine {
         actions: &mut Vec<Action>,
     ) {
         if let (Some(model), Some(route)) = (self.plan.models.get(model), self.route(deployment)) {
-            let model = model.name.clone();
+            let model = Arc::clone(&model.name);
             actions.push(Action::Notice(Notice::AttemptEnded { model, route, class, took, first_token }));
         }
     }

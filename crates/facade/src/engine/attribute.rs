@@ -62,7 +62,7 @@ pub(super) fn charge(class: Class) -> Charge {
             Charge { endpoint, deployment: Verdict::Failure, hurts_score: true, ..reached }
         }
         Level::Credential => Charge { takes_out: true, ..reached },
-        _ => Charge {
+        Level::Nobody => Charge {
             endpoint: if class == Class::Cancelled { Verdict::Ignored } else { Verdict::Success },
             ..reached
         },

@@ -12,6 +12,7 @@ use crate::observe::Notice;
 
 /// A call's number, chosen by the driver and never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_structs, reason = "a number, and never more")]
 pub struct CallId(pub u64);
 
 /// What a caller asks, as far as routing depends on it.

@@ -1,6 +1,6 @@
 //! What the engine lets others know, and what it books: transitions of circuits, advice of the registry, cost.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use breaker::{Event as CircuitEvent, State};
 use wire::Usage;
@@ -19,7 +19,7 @@ impl Engine {
                 break;
             }
             if let Some(event) = endpoint {
-                let whole = Route::new(route.provider.clone(), route.region.clone(), "*");
+                let whole = Route::new(Arc::clone(&route.provider), Arc::clone(&route.region), "*");
                 actions.push(transition(whole, &event));
             }
             if let Some(event) = own {

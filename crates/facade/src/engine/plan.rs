@@ -11,7 +11,10 @@ use url::Url;
 use wire::{Dialect, PriceTable};
 
 use crate::{
-    config::{Config, HealthCheck, Limits, Model, Price, Provider, Region, Retry, Routing, Target, Timeouts},
+    config::{
+        Config, HealthCheck, Limits, Model, Price, Provider, Region, Retry, Routing, Strategy, Target,
+        Timeouts,
+    },
     observe::Route,
     request::Api,
 };
@@ -138,11 +141,28 @@ impl Plan {
             }
             plan.push_model(name, model, tiers);
         }
-        for (place, regions) in &config.near {
-            let regions = regions.iter().map(|region| plan.intern_region(region)).collect();
-            plan.near.insert(place.clone(), regions);
-        }
+        plan.name_places(config);
+        plan.check_composite_endpoints();
         plan
+    }
+
+    fn name_places(&mut self, config: &Config) {
+        for (place, regions) in &config.near {
+            let regions = regions.iter().map(|region| self.intern_region(region)).collect();
+            self.near.insert(place.clone(), regions);
+        }
+    }
+
+    /// Composite scoring lives by its health loop: without one, a region below health 30 never returns. Its endpoints are
+    /// checked unless the configuration says how.
+    fn check_composite_endpoints(&mut self) {
+        let composite = self.models.iter().filter(|model| model.routing.strategy == Strategy::Composite);
+        for &deployment in composite.flat_map(|model| model.tiers.iter().flatten()) {
+            let endpoint = self.deployments.get(deployment).map(|deployment| deployment.endpoint);
+            if let Some(endpoint) = endpoint.and_then(|endpoint| self.endpoints.get_mut(endpoint)) {
+                endpoint.health_check.get_or_insert_default();
+            }
+        }
     }
 
     fn push_model(&mut self, name: &str, model: &Model, tiers: Vec<Vec<usize>>) {
@@ -256,7 +276,7 @@ impl Deployment {
             model_json: serde_json::Value::String(target.model.clone()).to_string().into(),
             weight: target.weight * region.weight,
             limits: region.limits.clone(),
-            price: target.price.clone(),
+            price: target.price,
             model,
         }
     }

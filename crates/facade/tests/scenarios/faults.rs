@@ -116,7 +116,7 @@ async fn a_region_that_recovers_is_used_again() {
         harbour.ask().await.unwrap();
     }
     let while_ill = harbour.count("us-east");
-    tokio::time::sleep(secs(40)).await;
+    tokio::time::sleep(secs(31)).await;
     for _ in 0..200 {
         harbour.ask().await.unwrap();
     }

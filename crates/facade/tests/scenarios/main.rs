@@ -1,5 +1,7 @@
 //! Incidents, played in virtual time: each says what went wrong, what the caller saw, and what each provider received.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod faults;
 mod life;
 mod limits;

@@ -87,7 +87,7 @@ async fn a_missing_done_is_supplied() {
 async fn a_dropped_stream_is_cancelled_upstream() {
     let harbour = harbour();
     let answer = harbour.client.send(stream_request()).await.unwrap();
-    let region: Arc<str> = answer.route.region.clone();
+    let region: Arc<str> = Arc::clone(&answer.route.region);
     drop(answer);
     tokio::task::yield_now().await;
     let received = harbour.received(&region);

@@ -9,7 +9,7 @@ use outrigger::{
     ChatAnswer, ChatError, Client, ClientBuilder, Config, Notice,
     config::{Model, Provider, Target},
 };
-use sim::{Fault, LAST_WORD, Outcome, Received, When, World};
+use sim::{Fault, LAST_WORD, Outcome, Received, Region, When, World, WorldBuilder};
 
 pub(crate) const REGIONS: [&str; 3] = ["us-east", "eu-west", "ap-southeast"];
 
@@ -17,6 +17,12 @@ pub(crate) struct Harbour {
     pub(crate) world: World,
     pub(crate) client: Client,
     notices: Arc<Mutex<Vec<Notice>>>,
+}
+
+/// Three regions that differ in nothing but their names.
+pub(crate) fn alike() -> World {
+    let regions = REGIONS.map(|name| Region::new(name).latency(ms(40)));
+    regions.into_iter().fold(World::builder().seed(7), WorldBuilder::region).build().unwrap()
 }
 
 /// One public model, `chat`, served by GPT-4.1 at all of the world's regions; `us-east` is preferred.

@@ -11,7 +11,7 @@ use crate::support::*;
 #[tokio::test(start_paused = true)]
 async fn a_preferred_region_wins_while_it_is_well() {
     for region in REGIONS {
-        let harbour = harbour();
+        let harbour = harbour_with(alike(), config, |builder| builder);
         for _ in 0..10 {
             harbour.client.chat("chat").user("hello").region(region).send().await.unwrap();
         }
