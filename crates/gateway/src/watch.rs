@@ -54,22 +54,21 @@ impl Observer for Watch {
 pub(crate) fn event(notice: &Notice) -> Option<(&'static str, Value)> {
     match notice {
         Notice::Transition { route, from, to, reason, .. } => {
-            let reason = reason.as_ref().map(|reason| reason.as_str());
-            let states = json!({"from": from.as_str(), "to": to.as_str(), "reason": reason});
-            Some(("transition", with_place(route, states)))
+            let Route { provider, region, model, .. } = route;
+            let facts = json!({
+                "provider": **provider, "region": **region, "model": **model,
+                "from": from.as_str(), "to": to.as_str(), "reason": reason.map(|reason| reason.as_str()),
+            });
+            Some(("transition", facts))
         }
         Notice::Failover { model, from, to, class, .. } => {
-            let facts = json!({"model": **model, "from": from.to_string(), "to": to.to_string(), "class": class.as_str()});
-            Some(("failover", facts))
+            let (from, to) = (from.to_string(), to.to_string());
+            Some(("failover", json!({"model": **model, "from": from, "to": to, "class": class.as_str()})))
         }
-        Notice::FailoverAdvised { route, .. } => Some(("failover_advised", with_place(route, json!({})))),
+        Notice::FailoverAdvised { route, .. } => {
+            let Route { provider, region, model, .. } = route;
+            Some(("failover_advised", json!({"provider": **provider, "region": **region, "model": **model})))
+        }
         _ => None,
     }
-}
-
-fn with_place(route: &Route, mut facts: Value) -> Value {
-    for (key, text) in [("provider", &route.provider), ("region", &route.region), ("model", &route.model)] {
-        facts[key] = Value::from(&**text);
-    }
-    facts
 }

@@ -50,6 +50,7 @@ impl Ends {
             Some(end) => ends.insert(place.clone(), end),
             None => ends.remove(place),
         };
+        drop(ends);
         if let Some(before) = before {
             before.abort();
         }

@@ -207,7 +207,7 @@ impl Metrics {
                 | CallError::UnsupportedEndpoint { .. }
                 | CallError::UnknownRegion { .. }
                 | CallError::ResidencyUnsatisfiable { .. }
-                | CallError::ShuttingDown { .. }
+                | CallError::ShuttingDown
         );
         if unrouted {
             let configured = client.models().iter().find(|name| ***name == *model).map(Label::from);

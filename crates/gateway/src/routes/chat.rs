@@ -7,7 +7,6 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use outrigger::{Answer, AnswerBody, AttemptRecord, CallError};
 
@@ -33,55 +32,36 @@ pub(crate) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) 
             pass_on(&gateway, answer, seat, began)
         }
         Err(failure) => {
-            let provenance = Provenance::of_failure(failure.attempts(), began.elapsed());
-            let mut response = failure.response();
-            provenance.stamp(&mut response);
+            let Failure { mut response, attempts } = *failure;
+            Provenance::of_failure(&attempts, began.elapsed()).stamp(&mut response);
             response
         }
     }
 }
 
-/// Why a request has no answer: our own words, or a provider's refusal as it came.
-enum Failure {
-    Own(ApiError),
-    Refused { status: StatusCode, headers: HeaderMap, body: Bytes, attempts: Vec<AttemptRecord> },
+/// A request without an answer: what its caller gets instead, in our words or as a provider refused it.
+struct Failure {
+    response: Response,
+    attempts: Vec<AttemptRecord>,
 }
 
-impl Failure {
-    fn attempts(&self) -> &[AttemptRecord] {
-        match self {
-            Self::Own(error) => error.attempts(),
-            Self::Refused { attempts, .. } => attempts,
-        }
-    }
-
-    fn response(&self) -> Response {
-        match self {
-            Self::Own(error) => error.response(),
-            Self::Refused { status, headers, body, .. } => {
-                let mut response = Response::new(Body::from(body.clone()));
-                *response.status_mut() = *status;
-                *response.headers_mut() = headers.clone();
-                error::refuse_retry(&mut response);
-                response
-            }
-        }
-    }
-}
-
-impl From<ApiError> for Failure {
+impl From<ApiError> for Box<Failure> {
     fn from(error: ApiError) -> Self {
-        Self::Own(error)
+        Self::new(Failure { response: error.response(), attempts: error.into_attempts() })
     }
 }
 
-impl From<CallError> for Failure {
+impl From<CallError> for Box<Failure> {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Rejected { status, headers, body, attempts, .. } => {
-                Self::Refused { status, headers, body, attempts }
+                let mut response = Response::new(Body::from(body));
+                *response.status_mut() = status;
+                *response.headers_mut() = *headers;
+                error::refuse_retry(&mut response);
+                Self::new(Failure { response, attempts })
             }
-            error => Self::Own(error.into()),
+            error => ApiError::from(error).into(),
         }
     }
 }
@@ -91,7 +71,7 @@ async fn answer(
     headers: &HeaderMap,
     body: Body,
     began: Instant,
-) -> Result<(Answer, Seat), Failure> {
+) -> Result<(Answer, Seat), Box<Failure>> {
     must_be_json(headers)?;
     let mut seat = gateway.load.enter().ok_or_else(ApiError::overloaded)?;
     let body = body::read(body, gateway.max_body, &mut seat).await?;

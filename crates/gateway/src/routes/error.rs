@@ -82,8 +82,8 @@ impl ApiError {
     }
 
     /// What was tried, one by one.
-    pub(crate) fn attempts(&self) -> &[AttemptRecord] {
-        &self.attempts
+    pub(crate) fn into_attempts(self) -> Vec<AttemptRecord> {
+        self.attempts
     }
 
     /// The error as one frame of an event stream, for an answer that has already begun.
@@ -135,8 +135,8 @@ impl From<CallError> for ApiError {
             ..Self::caller(status, error.code(), error.to_string())
         };
         match error {
-            CallError::ShuttingDown { .. } => Self::draining(),
-            CallError::Overloaded { .. } => Self::overloaded(),
+            CallError::ShuttingDown => Self::draining(),
+            CallError::Overloaded => Self::overloaded(),
             CallError::ModelNotFound { .. } => plain.at("model"),
             CallError::RateLimited { retry_in: Some(wait), .. } if wait > LONGEST_WAIT => {
                 Self { retry_after: Some(LONGEST_WAIT), ..plain }

@@ -41,7 +41,7 @@ pub(crate) struct StreamBody {
 }
 
 enum State {
-    Flowing(AnswerStream),
+    Flowing(Box<AnswerStream>),
     /// The error's frame is given; when this ends the connection is aborted.
     Flushing(Pin<Box<Sleep>>),
     Ended,
@@ -49,7 +49,7 @@ enum State {
 
 impl StreamBody {
     /// The stream of an answer. It ends with an error when the gateway's time to finish is over.
-    pub(crate) fn new(stream: AnswerStream, phases: &Phases, seat: Seat) -> Self {
+    pub(crate) fn new(stream: Box<AnswerStream>, phases: &Phases, seat: Seat) -> Self {
         Self { state: State::Flowing(stream), over: Box::pin(phases.reached(Phase::Over)), _seat: seat }
     }
 

@@ -122,15 +122,13 @@ async fn simulated_regions_answer_and_can_be_disturbed() {
         .unwrap();
     let mut regions = BufReader::new(child.stdout.take().unwrap()).lines();
     let admin = announced(&mut BufReader::new(child.stderr.take().unwrap()).lines(), "admin").await;
-    let mut first = None;
+    let mut bases = Vec::new();
     for name in ["us-east", "eu-west", "ap-southeast"] {
         let line = soon(regions.next_line()).await.unwrap().unwrap();
-        let url = line.strip_prefix(name).expect(&line).trim();
-        first.get_or_insert(
-            url.strip_prefix("http://").unwrap().strip_suffix("/v1").unwrap().parse().unwrap(),
-        );
+        let url = line.strip_prefix(name).expect(&line).trim().to_owned();
+        bases.push(url.strip_prefix("http://").unwrap().strip_suffix("/v1").unwrap().to_owned());
     }
-    let first = first.unwrap();
+    let first = bases[0].parse().unwrap();
     let models = "GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     assert_eq!(send(first, models).await.status, 200);
     let chaos = "{\"region\":\"us-east\",\"fault\":\"status\",\"status\":503}";
