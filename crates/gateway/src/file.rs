@@ -55,6 +55,7 @@ impl File {
         {
             warn(&["server", "region"], "no provider has a region of this name, so none is preferred");
         }
+        warnings.sort_by_key(|warning| warning.place.as_ref().map(|place| (place.line, place.column)));
         Ok(Self { settings, config, warnings, has_keys })
     }
 
@@ -121,6 +122,27 @@ routing = { preferred_region = "there" }
             1,
         );
         File::read(&format!("{server}\n{dialect}"), "x.toml", &|_| None)
+    }
+
+    #[test]
+    fn the_documented_table_is_the_defaults() {
+        let documented = r#"
+[server]
+listen   = "127.0.0.1:8080"
+admin    = "127.0.0.1:8081"
+region   = "here"
+allow_open = false
+max_body = "32MiB"
+max_held_answer = "8MiB"
+max_buffered    = "512MiB"
+max_concurrent  = 4096
+early_status = "off"
+drain    = "30s"
+state_dir = ""
+"#;
+        let expected = Settings { region: Some("here".to_owned()), ..Settings::default() };
+        assert_eq!(read(documented).unwrap().settings, expected);
+        assert_eq!(read("").unwrap().settings, Settings::default());
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub(super) async fn cordon(State(admin): State<Arc<Admin>>, body: Body) -> Respo
         Ok(order) => order,
         Err(error) => return error.into_response(),
     };
-    let deployments = set(&admin, &place, true);
+    let deployments = admin.client.cordon(&place.provider, &place.region, place.model.as_deref());
     if deployments == 0 {
         return not_found("no deployment is there");
     }
@@ -70,7 +70,7 @@ pub(super) async fn cordon(State(admin): State<Arc<Admin>>, body: Body) -> Respo
         let (admin, place) = (Arc::clone(&admin), place.clone());
         let wait = async move {
             tokio::time::sleep(lasting).await;
-            set(&admin, &place, false);
+            put_back(&admin, &place);
         };
         tokio::spawn(wait).abort_handle()
     });
@@ -93,7 +93,7 @@ pub(super) async fn uncordon(State(admin): State<Arc<Admin>>, RawQuery(text): Ra
                 region: status.region.to_string(),
                 model: Some(status.model.to_string()),
             };
-            deployments += set(&admin, &place, false);
+            deployments += put_back(&admin, &place);
             admin.cordons.replace(&place, None);
             place.model = None;
             admin.cordons.replace(&place, None);
@@ -102,6 +102,6 @@ pub(super) async fn uncordon(State(admin): State<Arc<Admin>>, RawQuery(text): Ra
     json(&Done { deployments })
 }
 
-fn set(admin: &Admin, place: &Place, out: bool) -> usize {
-    admin.client.cordon(&place.provider, &place.region, place.model.as_deref(), out)
+fn put_back(admin: &Admin, place: &Place) -> usize {
+    admin.client.uncordon(&place.provider, &place.region, place.model.as_deref())
 }
