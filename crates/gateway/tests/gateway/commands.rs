@@ -39,6 +39,18 @@ async fn a_sound_file_is_said_to_be_sound() {
 }
 
 #[tokio::test]
+async fn every_example_is_sound_and_without_a_warning() {
+    for example in ["tiny", "composed", "real"] {
+        let path = format!("{}/examples/{example}.toml", env!("CARGO_MANIFEST_DIR"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_outrigger"));
+        command.args(["check", &path]).envs([("OPENAI_API_KEY", "sk-1"), ("SPARE_API_KEY", "sk-2")]);
+        let output = soon(command.output()).await.unwrap();
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(out.contains("sound, 0 faults, 0 warnings"), "{example}: {out}");
+    }
+}
+
+#[tokio::test]
 async fn all_faults_are_told_at_once_with_their_places() {
     let text = format!("[server]\nmax_bdoy = \"1MiB\"\n[retry]\nbudgt = 5\n{SOUND}");
     let run = check(&text, &[]).await;
