@@ -7,6 +7,7 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use outrigger::{Answer, AnswerBody, AttemptRecord, CallError};
 
@@ -24,13 +25,16 @@ use crate::{load::Seat, phase::Phase};
 /// # Cancel safety
 /// A caller that hangs up drops this future or the body it returned, and with it every upstream request.
 pub(crate) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    let began = Instant::now();
     let (head, body) = request.into_parts();
-    match answer(&gateway, &head.headers, body, began).await {
-        Ok((answer, seat)) => {
-            gateway.watch.metrics().overhead(own_time(began.elapsed(), &answer.attempts));
-            pass_on(&gateway, answer, seat, began)
-        }
+    let received = receive(&gateway, &head.headers, body).await;
+    // How long a caller takes to send its body is not our time.
+    let began = Instant::now();
+    let answered = match received {
+        Ok((body, seat)) => answer(&gateway, &head.headers, body, began).await.map(|answer| (answer, seat)),
+        Err(error) => Err(error.into()),
+    };
+    match answered {
+        Ok((answer, seat)) => pass_on(&gateway, answer, seat, began),
         Err(failure) => {
             let Failure { mut response, attempts } = *failure;
             Provenance::of_failure(&attempts, began.elapsed()).stamp(&mut response);
@@ -66,15 +70,20 @@ impl From<CallError> for Box<Failure> {
     }
 }
 
-async fn answer(
-    gateway: &Gateway,
-    headers: &HeaderMap,
-    body: Body,
-    began: Instant,
-) -> Result<(Answer, Seat), Box<Failure>> {
+/// The whole body, and a place among those who are served.
+async fn receive(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<(Bytes, Seat), ApiError> {
     must_be_json(headers)?;
     let mut seat = gateway.load.enter().ok_or_else(ApiError::overloaded)?;
     let body = body::read(body, gateway.max_body, &mut seat).await?;
+    Ok((body, seat))
+}
+
+async fn answer(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    body: Bytes,
+    began: Instant,
+) -> Result<Answer, Box<Failure>> {
     let request = outrigger::Request::chat(body).map_err(ApiError::from)?;
     let request = wishes::apply(request, headers, &gateway.forwarded, began)?;
     let model = request.model().to_owned();
@@ -83,17 +92,16 @@ async fn answer(
         answered = call => answered,
         () = gateway.phases.reached(Phase::Over) => return Err(ApiError::draining().into()),
     };
-    match answered {
-        Ok(answer) => Ok((answer, seat)),
-        Err(error) => {
-            gateway.watch.metrics().unrouted(&gateway.client, &model, &error);
-            Err(error.into())
-        }
-    }
+    answered.map_err(|error| {
+        gateway.watch.metrics().unrouted(&gateway.client, &model, &error);
+        error.into()
+    })
 }
 
 /// The provider's status, headers and bytes, with where they came from.
 fn pass_on(gateway: &Gateway, answer: Answer, seat: Seat, began: Instant) -> Response {
+    let own = own_time(began.elapsed(), &answer.attempts);
+    gateway.watch.metrics().overhead(own);
     let body = match answer.body {
         AnswerBody::Whole { bytes, .. } => Body::from(bytes),
         AnswerBody::Stream(stream) => Body::new(StreamBody::new(stream, &gateway.phases, seat)),
@@ -104,7 +112,7 @@ fn pass_on(gateway: &Gateway, answer: Answer, seat: Seat, began: Instant) -> Res
     let provenance = Provenance {
         route: Some(&answer.route),
         attempts: answer.attempts.len(),
-        gateway: own_time(began.elapsed(), &answer.attempts),
+        gateway: own,
         upstream: answer.timing.upstream,
     };
     provenance.stamp(&mut response);
