@@ -26,7 +26,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Client {
     shared: Arc<Shared>,
-    _checks: Arc<health::Checks>,
+    checks: Arc<health::Checks>,
 }
 
 impl Client {
@@ -76,10 +76,14 @@ impl Client {
         Ok(self.shared.engine().explain(&ask, draw, now()))
     }
 
-    /// Takes deployments out by hand, or puts them back: all at `provider` and `region`, or only `model` there. Returns
-    /// how many that were.
-    pub fn cordon(&self, provider: &str, region: &str, model: Option<&str>, out: bool) -> usize {
-        self.shared.engine().cordon(provider, region, model, out)
+    /// Takes deployments out by hand: all at `provider` and `region`, or only `model` there. Returns how many that are.
+    pub fn cordon(&self, provider: &str, region: &str, model: Option<&str>) -> usize {
+        self.shared.engine().cordon(provider, region, model)
+    }
+
+    /// Puts deployments back that were taken out by hand. Returns how many match.
+    pub fn uncordon(&self, provider: &str, region: &str, model: Option<&str>) -> usize {
+        self.shared.engine().uncordon(provider, region, model)
     }
 
     /// Takes no new calls, and returns when those in progress have ended and the health checks have stopped.
@@ -88,7 +92,7 @@ impl Client {
     /// Dropping the future leaves the client closed to new calls.
     pub async fn shutdown(&self) {
         self.shared.close().await;
-        self._checks.stopped().await;
+        self.checks.stopped().await;
     }
 }
 
@@ -179,7 +183,7 @@ impl ClientBuilder {
         let max_held = self.max_held.unwrap_or(8 << 20);
         let shared = Arc::new(Shared::new(engine, transport, self.observers, seed, max_held, epoch));
         let checks = Arc::new(health::Checks::start(&shared));
-        Ok(Client { shared, _checks: checks })
+        Ok(Client { shared, checks })
     }
 }
 

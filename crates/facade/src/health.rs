@@ -9,7 +9,11 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::Method;
 use tokio::task::JoinHandle;
 
-use crate::shared::{Shared, now};
+use crate::{
+    config::CheckKind,
+    engine::Endpoint,
+    shared::{Shared, now},
+};
 
 /// The longest that a health check may take; a list of models takes a fraction of a second where all is well.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -83,9 +87,7 @@ async fn check(shared: &Arc<Shared>, endpoint: usize, every: Duration) {
     let Some(place) = shared.plan.endpoints.get(endpoint) else { return };
     let lease = CHECK_TIMEOUT + Duration::from_secs(5);
     let Some(check) = shared.engine().begin_check(endpoint, every, lease, now()) else { return };
-    let mut request = transport::Request::new(Method::GET, place.models.clone(), Arc::clone(&place.pool));
-    request.headers = place.headers.clone();
-    request.headers.remove(http::header::CONTENT_TYPE);
+    let request = request(shared, endpoint, place);
     let answered = tokio::time::timeout(CHECK_TIMEOUT, shared.transport.send(request)).await;
     let class = match answered {
         Ok(Ok(response)) if response.status.is_success() => None,
@@ -99,4 +101,26 @@ async fn check(shared: &Arc<Shared>, endpoint: usize, every: Duration) {
     let mut actions = Vec::new();
     shared.engine().end_check(check, class, now(), &mut actions);
     shared.notify(&mut actions, 0);
+}
+
+/// The list of models, or a chat of one token, which is billed and finds out more.
+fn request(shared: &Shared, endpoint: usize, place: &Endpoint) -> transport::Request {
+    let is_chat = place.health_check.as_ref().is_some_and(|check| check.kind == CheckKind::Chat);
+    let deployment =
+        shared.plan.deployments.iter().find(|deployment| is_chat && deployment.endpoint == endpoint);
+    let (method, url, body) = match deployment {
+        Some(deployment) => {
+            let messages = serde_json::json!([{ "role": "user", "content": "ping" }]);
+            let body = serde_json::json!({ "model": &*deployment.route.model, "messages": messages, "max_tokens": 1 });
+            (Method::POST, &place.chat, body.to_string())
+        }
+        None => (Method::GET, &place.models, String::new()),
+    };
+    let mut request = transport::Request::new(method, url.clone(), Arc::clone(&place.pool));
+    request.headers = place.headers.clone();
+    if deployment.is_none() {
+        request.headers.remove(http::header::CONTENT_TYPE);
+    }
+    request.body = body.into();
+    request
 }

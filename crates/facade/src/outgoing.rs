@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method};
-use transport::Body;
+use transport::{Body, Pool};
 
 use crate::{engine::Plan, request::Request};
 
@@ -39,8 +39,7 @@ impl Outgoing {
     pub(crate) fn to(&self, deployment: usize) -> Option<transport::Request> {
         let deployment = self.plan.deployments.get(deployment)?;
         let endpoint = self.plan.endpoints.get(deployment.endpoint)?;
-        let mut out =
-            transport::Request::new(Method::POST, endpoint.chat.clone(), Arc::clone(&endpoint.pool));
+        let mut out = transport::Request::new(Method::POST, endpoint.chat.clone(), self.pool(&endpoint.pool));
         out.headers = endpoint.headers.clone();
         for (name, value) in &self.request.headers {
             if FORWARDED.contains(name) || endpoint.forward.contains(name) {
@@ -49,6 +48,19 @@ impl Outgoing {
         }
         out.body = self.body(&deployment.model_json);
         Some(out)
+    }
+
+    /// The endpoint's connections; a model with a connect timeout of its own has its own.
+    fn pool(&self, shared: &Arc<Pool>) -> Arc<Pool> {
+        let model = self.plan.model(self.request.model()).and_then(|model| self.plan.models.get(model));
+        match model.map(|model| model.timeouts.connect) {
+            Some(connect) if connect != shared.connect_timeout => {
+                let mut own = Pool::clone(shared);
+                own.connect_timeout = connect;
+                Arc::new(own)
+            }
+            _ => Arc::clone(shared),
+        }
     }
 
     /// The caller's body with another model's name: three slices, no copy.

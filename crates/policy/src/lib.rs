@@ -30,14 +30,16 @@ mod config;
 mod deadline;
 mod error;
 mod limit;
+mod step;
 
 pub use backoff::Backoff;
 pub use budget::{Budget, FIRST_TRY_REWARD, RETRY_COST_BILLED, RETRY_COST_UNPROCESSED};
-pub use call::{Call, CallPlan, Failed, Finish, Key, Picked, Price, Step};
+pub use call::Call;
 pub use config::{AimdConfig, BackoffConfig, BudgetConfig};
 pub use deadline::Deadline;
 pub use error::ConfigError;
 pub use limit::AimdLimit;
+pub use step::{CallPlan, Failed, Finish, Key, Picked, Price, Step};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,5 +1,7 @@
 //! One call's life: the order of rescue as stories, and the laws that hold for every history.
 
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
+
 use std::time::{Duration, Instant};
 
 use outrigger_policy::{Call, CallPlan, Failed, Finish, Key, Picked, Price, Step};
@@ -255,7 +257,7 @@ fn play(plan: CallPlan, begin: Instant, fates: &[Fate]) -> Seen {
                         call.on_failed(attempt, failed);
                     }
                     Fate::Answer { which } if !running.is_empty() => {
-                        call.on_answer(running[which % running.len()])
+                        call.on_answer(running[which % running.len()]);
                     }
                     _ => now = at,
                 }

@@ -33,6 +33,7 @@ pub(super) fn names(config: &Config) -> (Vec<Fault>, Vec<Warning>) {
     names.preference(&Path::new(["routing"]), config.routing.preferred_region.as_deref());
     names.shared_urls();
     names.prices();
+    names.not_yet();
     (names.faults, names.warnings)
 }
 
@@ -265,6 +266,27 @@ impl<'c> Names<'c> {
 }
 
 /// The provider's regions that a target uses.
+impl Names<'_> {
+    /// What a file may say and no client does yet is said, so that nobody counts on it.
+    fn not_yet(&mut self) {
+        for (name, model) in &self.config.models {
+            let path = Path::new(["models", name]);
+            if model.hedge.enabled {
+                let message =
+                    "hedging is not carried out yet: no second attempt starts before the first is late";
+                self.warnings.push(Fault::new(path.key("hedge").key("enabled"), message));
+            }
+            for (index, target) in model.targets.iter().enumerate() {
+                let provider = self.config.providers.iter().find(|(name, _)| *name == target.provider);
+                if provider.is_some_and(|(_, provider)| provider.dialect == wire::Dialect::Anthropic) {
+                    let message = "targets of the anthropic dialect are not served yet: it is no candidate";
+                    self.warnings.push(Fault::new(path.key("targets").index(index), message));
+                }
+            }
+        }
+    }
+}
+
 fn regions_of<'t>(target: &'t Target, provider: &'t Provider) -> impl Iterator<Item = &'t str> {
     let wished = target.regions.as_deref();
     let all = provider.regions.iter().map(|(name, _)| name.as_str());

@@ -35,6 +35,7 @@ use registry::{DeploymentId, Registry};
 use wire::PriceTable;
 
 pub use event::{Action, Ask, AttemptFailure, CallId, Event};
+pub(crate) use plan::Endpoint;
 pub use plan::Plan;
 pub use view::{DeploymentStatus, RetryBudgetStatus};
 

@@ -253,8 +253,8 @@ impl Endpoint {
             region: region_name,
             pool: Arc::new(pool),
             headers,
-            chat: below(&region.base_url, Api::Chat.path()),
-            models: below(&region.base_url, "models"),
+            chat: below(region, Api::Chat.path()),
+            models: below(region, "models"),
             forward: provider
                 .forward_headers
                 .iter()
@@ -311,10 +311,13 @@ fn serves(dialect: Dialect) -> bool {
     matches!(dialect, Dialect::OpenAi | Dialect::Azure)
 }
 
-/// `path` below `base`, whether or not the base ends in a slash; its query (an api-version) stays.
-fn below(base: &Url, path: &str) -> Url {
-    let mut url = base.clone();
-    let joined = format!("{}/{path}", base.path().trim_end_matches('/'));
+/// `path` below a region's base URL, whether or not that ends in a slash, with its `api-version` where it has one.
+fn below(region: &Region, path: &str) -> Url {
+    let mut url = region.base_url.clone();
+    let joined = format!("{}/{path}", url.path().trim_end_matches('/'));
     url.set_path(&joined);
+    if let Some(version) = &region.api_version {
+        url.query_pairs_mut().append_pair("api-version", version);
+    }
     url
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use registry::Explanation;
 
 use super::{Ask, Engine};
+use crate::observe::Route;
 
 /// What is counted of a deployment since the start.
 #[derive(Clone, Copy, Debug, Default)]
@@ -134,26 +135,28 @@ impl Engine {
         tiers.iter().map(explain).collect()
     }
 
-    /// Takes deployments out by hand, or puts them back: all at `provider` and `region`, or only `model` there. Returns how
-    /// many that were.
-    pub fn cordon(&mut self, provider: &str, region: &str, model: Option<&str>, out: bool) -> usize {
-        let mut count = 0;
-        for (deployment, &id) in self.plan.deployments.iter().zip(&self.ids) {
-            let route = &deployment.route;
-            if &*route.provider != provider
-                || &*route.region != region
-                || model.is_some_and(|model| model != &*route.model)
-            {
-                continue;
-            }
-            if out {
-                self.registry.cordon(id);
-            } else {
-                self.registry.uncordon(id);
-            }
-            count += 1;
-        }
-        count
+    /// Takes deployments out by hand: all at `provider` and `region`, or only `model` there. Returns how many that are.
+    pub fn cordon(&mut self, provider: &str, region: &str, model: Option<&str>) -> usize {
+        let places = self.places(provider, region, model);
+        places.iter().for_each(|&id| self.registry.cordon(id));
+        places.len()
+    }
+
+    /// Puts deployments back that were taken out by hand. Returns how many match.
+    pub fn uncordon(&mut self, provider: &str, region: &str, model: Option<&str>) -> usize {
+        let places = self.places(provider, region, model);
+        places.iter().for_each(|&id| self.registry.uncordon(id));
+        places.len()
+    }
+
+    fn places(&self, provider: &str, region: &str, model: Option<&str>) -> Vec<registry::DeploymentId> {
+        let is_meant = |route: &Route| {
+            &*route.provider == provider
+                && &*route.region == region
+                && model.is_none_or(|model| model == &*route.model)
+        };
+        let deployments = self.plan.deployments.iter().zip(&self.ids);
+        deployments.filter(|(deployment, _)| is_meant(&deployment.route)).map(|(_, id)| *id).collect()
     }
 }
 

@@ -1,0 +1,133 @@
+//! The words between a call and its driver: the bounds, the steps, and what came of them.
+
+use std::time::{Duration, Instant};
+
+/// The driver's name for a deployment.
+pub type Key = u32;
+
+/// The bounds of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CallPlan {
+    /// How many tiers there are; tier 0 is asked first.
+    pub tiers: u8,
+    /// Most attempts in all, the first included; 0 acts as 1.
+    pub max_attempts: u8,
+    /// The instant by which the call is over, answered or not.
+    pub deadline: Instant,
+    /// The longest pause before the same deployment is asked again. Default 2 s: about what a failover to a worse tier
+    /// costs in quality, and well below what a caller notices in an answer of some seconds.
+    pub cheap_wait: Duration,
+    /// Whether the shared retry budget may be drawn on; without it there is the first attempt and its free failover.
+    pub budget: bool,
+}
+
+impl CallPlan {
+    /// A plan with the default [`cheap_wait`](Self::cheap_wait), drawing on the budget.
+    pub fn new(tiers: u8, max_attempts: u8, deadline: Instant) -> Self {
+        Self { tiers, max_attempts, deadline, cheap_wait: Duration::from_secs(2), budget: true }
+    }
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a driver must do each of them")]
+pub enum Step {
+    /// Choose a deployment of this tier, none of [`Call::excluded`](crate::Call::excluded); report it with [`Call::on_pick`](crate::Call::on_pick).
+    Pick {
+        /// The tier, from 0.
+        tier: u8,
+    },
+    /// Start an attempt there, once its price is paid; report with [`Call::on_start`](crate::Call::on_start) or [`Call::on_unpaid`](crate::Call::on_unpaid).
+    Start {
+        /// The deployment.
+        deployment: Key,
+        /// What it costs.
+        price: Price,
+    },
+    /// Nothing until this instant, or until an attempt ends or speaks.
+    Wait(Instant),
+    /// The call is over.
+    Finish(Finish),
+}
+
+/// What a start costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "it is paid by the request or by the budget")]
+pub enum Price {
+    /// Paid by the request itself: its first attempt, and its first failover to a sound deployment.
+    Free,
+    /// So many tokens of the model's retry budget.
+    Budget(u32),
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "complete by nature: the caller's answer depends on each")]
+pub enum Finish {
+    /// An attempt gave the answer, or its first content: this one. All others are to be abandoned.
+    Answered {
+        /// The attempt's ordinal, from 0.
+        attempt: u8,
+    },
+    /// The last failure is the caller's own; trying elsewhere would repeat it.
+    Rejected,
+    /// What could be tried has failed.
+    Exhausted,
+    /// Every deployment is rate-limited, before or after being asked.
+    Limited {
+        /// When the soonest limit ends, where one is known.
+        retry_at: Option<Instant>,
+    },
+    /// No deployment could be asked at all.
+    Unavailable {
+        /// When the soonest may admit again, where that is known.
+        retry_at: Option<Instant>,
+    },
+    /// The deadline passed.
+    Deadline,
+}
+
+/// What came of a [`Step::Pick`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is one or there is none")]
+pub enum Picked {
+    /// A deployment was chosen.
+    Found {
+        /// Which.
+        deployment: Key,
+        /// Whether its circuits are closed and it is not cooling down: only such a failover is free.
+        sound: bool,
+    },
+    /// No candidate is left in the tier.
+    Nothing {
+        /// When the soonest may admit, where that is known.
+        retry_at: Option<Instant>,
+        /// Whether rate limits are the reason.
+        limited: bool,
+    },
+}
+
+/// A failed attempt, as far as the call's way on depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failed {
+    /// Whether another deployment may do better. `false` for a fault of the caller's.
+    pub elsewhere: bool,
+    /// The pause after which the same deployment may be asked again; `None` for never (it was silent, it lacks the
+    /// model, its key is dead).
+    pub again: Option<Duration>,
+    /// Whether the provider may have billed it.
+    pub billed: bool,
+    /// Whether it was a rate limit.
+    pub limited: bool,
+    /// When the limit ends, where the provider said so.
+    pub limited_until: Option<Instant>,
+}
+
+impl Failed {
+    /// A failure that another deployment may not share, possibly billed, after which this one is not asked again.
+    pub fn elsewhere() -> Self {
+        Self { elsewhere: true, again: None, billed: true, limited: false, limited_until: None }
+    }
+}
