@@ -11,6 +11,8 @@ mod faults;
 mod reading;
 #[path = "config/secrets.rs"]
 mod secrets;
+#[path = "config/warnings.rs"]
+mod warnings;
 
 use outrigger::config::{Config, Faults, Warning};
 

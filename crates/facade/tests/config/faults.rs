@@ -384,35 +384,3 @@ fn a_fault_is_one_flat_object_in_json() {
         }])
     );
 }
-
-/// A warning, likewise marked.
-#[track_caller]
-fn check_warning(marked: &str, expected: &str) {
-    let (before, after) = marked.split_once('¶').expect("a mark");
-    let (line, column) =
-        (before.matches('\n').count() + 1, before.chars().rev().take_while(|c| *c != '\n').count() + 1);
-    let (_, warnings) = read(&format!("{before}{after}")).unwrap();
-    let lines: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(lines, [format!("outrigger.toml:{line}:{column}: {expected}")]);
-}
-
-#[test]
-fn what_is_probably_not_meant_is_a_warning() {
-    check_warning(
-        &format!("{SOUND}[models.m]\ntargets = [¶{{ provider = \"openai\", model = \"home-made\" }}]"),
-        "models.m.targets[0]: no price is known for `home-made`: its cost is null, and it is last in `cheapest`; \
-         add `price = { input = ..., output = ... }`, USD per million tokens",
-    );
-    check_warning(
-        &format!("{SOUND}[routing]\npreferred_region = ¶\"us-eats\""),
-        "routing.preferred_region: no provider has a region `us-eats`, so nothing is preferred; did you mean `us-east`?",
-    );
-    check_warning(
-        &format!("{SOUND}[near]\nsg = [¶\"ap-southeast\", \"us-east\"]"),
-        "near.sg[0]: no provider has a region `ap-southeast`; known: `eu-west`, `us-east`",
-    );
-    check_warning(
-        "[providers.p]\ndialect = \"openai\"\nregions.a.base_url = ¶\"http://x/v1\"\nregions.b.base_url = \"http://x/v1/\"",
-        "providers.p.regions.a.base_url: `p/a`, `p/b` share one base URL: a failure of it takes both",
-    );
-}

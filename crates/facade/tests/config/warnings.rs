@@ -1,0 +1,46 @@
+//! What is probably not meant, or not carried out yet: a warning, with its place.
+
+use super::{SOUND, read};
+
+/// Reads a file in which `¶` stands before the place of its only warning, and compares the warning's line without the place.
+#[track_caller]
+fn check_warning(marked: &str, expected: &str) {
+    let (before, after) = marked.split_once('¶').expect("a mark");
+    let (line, column) =
+        (before.matches('\n').count() + 1, before.chars().rev().take_while(|c| *c != '\n').count() + 1);
+    let (_, warnings) = read(&format!("{before}{after}")).unwrap();
+    let lines: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, [format!("outrigger.toml:{line}:{column}: {expected}")]);
+}
+
+#[test]
+fn what_is_probably_not_meant_is_a_warning() {
+    check_warning(
+        &format!("{SOUND}[models.m]\ntargets = [¶{{ provider = \"openai\", model = \"home-made\" }}]"),
+        "models.m.targets[0]: no price is known for `home-made`: its cost is null, and it is last in `cheapest`; \
+         add `price = { input = ..., output = ... }`, USD per million tokens",
+    );
+    check_warning(
+        &format!("{SOUND}[routing]\npreferred_region = ¶\"us-eats\""),
+        "routing.preferred_region: no provider has a region `us-eats`, so nothing is preferred; did you mean `us-east`?",
+    );
+    check_warning(
+        &format!("{SOUND}[near]\nsg = [¶\"ap-southeast\", \"us-east\"]"),
+        "near.sg[0]: no provider has a region `ap-southeast`; known: `eu-west`, `us-east`",
+    );
+    check_warning(
+        "[providers.p]\ndialect = \"openai\"\nregions.a.base_url = ¶\"http://x/v1\"\nregions.b.base_url = \"http://x/v1/\"",
+        "providers.p.regions.a.base_url: `p/a`, `p/b` share one base URL: a failure of it takes both",
+    );
+    check_warning(
+        &format!(
+            "{SOUND}[models.m]\nhedge.enabled = ¶true\ntargets = [{{ provider = \"openai\", model = \"gpt-4.1\" }}]"
+        ),
+        "models.m.hedge.enabled: hedging is not carried out yet: no second attempt starts before the first is late",
+    );
+    check_warning(
+        "[providers.a]\ndialect = \"anthropic\"\nregions.r.base_url = \"http://x/v1\"\n[models.m]\n\
+         targets = [¶{ provider = \"a\", model = \"claude-sonnet-4-5\" }]",
+        "models.m.targets[0]: targets of the anthropic dialect are not served yet: it is no candidate",
+    );
+}
