@@ -46,6 +46,11 @@ pub struct RegistryConfig {
     /// The latency that a failure counts as, however fast it came. Default 5 s, linkerd's.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub failure_penalty: Duration,
+    /// How long a deployment in doubt (its last news is a failure, or nothing good is known of it) is left to the others
+    /// after its last attempt ended; then, idle, it is tried once. Not zero. Default 30 s, the time that a circuit stays
+    /// open: who failed once need not wait longer than who failed five times.
+    #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
+    pub forgive: Duration,
     /// The time in which a recovered deployment comes back from a tenth of its share to all of it. Zero turns the ramp off.
     /// Default 30 s, the time that a circuit stays open.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
@@ -68,6 +73,7 @@ impl Default for RegistryConfig {
             decay: Duration::from_secs(10),
             memory: Duration::from_secs(300),
             failure_penalty: Duration::from_secs(5),
+            forgive: Duration::from_secs(30),
             ramp: Duration::from_secs(30),
             preference: Ratio::constant(0.2),
             preference_max: Duration::from_millis(150),
@@ -87,13 +93,16 @@ impl RegistryConfig {
     ///
     /// # Errors
     /// [`ConfigError::DecayTooShort`] when `decay` is below 1 ms; [`ConfigError::MemoryBelowDecay`] when `memory` is below
-    /// `decay`.
+    /// `decay`; [`ConfigError::ForgiveZero`] when `forgive` is zero.
     pub fn validate(&self) -> Result<(), ConfigError> {
         if self.decay < Duration::from_millis(1) {
             return Err(ConfigError::DecayTooShort { decay: self.decay });
         }
         if self.memory < self.decay {
             return Err(ConfigError::MemoryBelowDecay { memory: self.memory, decay: self.decay });
+        }
+        if self.forgive.is_zero() {
+            return Err(ConfigError::ForgiveZero);
         }
         Ok(())
     }
@@ -114,5 +123,11 @@ mod tests {
         let config = RegistryConfig { memory: Duration::from_secs(9), ..RegistryConfig::default() };
         let error = config.validate().expect_err("9 s is below 10 s");
         assert_eq!(error.to_string(), "memory (9s) is below decay (10s)");
+    }
+
+    #[test]
+    fn forgiving_at_once_is_refused() {
+        let config = RegistryConfig { forgive: Duration::ZERO, ..RegistryConfig::default() };
+        assert_eq!(config.validate(), Err(ConfigError::ForgiveZero));
     }
 }

@@ -35,6 +35,8 @@ pub enum ConfigError {
         /// What it must not be below.
         decay: Duration,
     },
+    /// `forgive` is zero: one that just failed would go first at once.
+    ForgiveZero,
 }
 
 impl fmt::Display for ConfigError {
@@ -47,6 +49,7 @@ impl fmt::Display for ConfigError {
             Self::MemoryBelowDecay { memory, decay } => {
                 write!(f, "memory ({memory:?}) is below decay ({decay:?})")
             }
+            Self::ForgiveZero => f.write_str("forgive must be above 0s"),
         }
     }
 }

@@ -78,7 +78,8 @@ pub struct Terms {
     pub ramp: f64,
     /// The adaptive cost in milliseconds; lower is better.
     pub cost: f64,
-    /// Whether it is idle and unknown, and so goes first, once.
+    /// Whether it deserves one try and so goes first, once: unknown, or in doubt for long enough. See
+    /// [`Candidate::is_untried`].
     pub untried: bool,
     /// Health, 0 to 100.
     pub health: f64,

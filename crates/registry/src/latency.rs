@@ -14,11 +14,13 @@ use std::time::{Duration, Instant};
 pub(crate) struct Latency {
     usual: Ewma,
     peak: Ewma,
+    /// When an attempt last ended that told, or failed to tell.
+    tried: Option<Instant>,
 }
 
 impl Latency {
     pub(crate) fn new(decay: Duration) -> Self {
-        Self { usual: Ewma::new(decay), peak: Ewma::new(decay) }
+        Self { usual: Ewma::new(decay), peak: Ewma::new(decay), tried: None }
     }
 
     /// A real latency.
@@ -28,6 +30,17 @@ impl Latency {
         self.peak.add_peak(sample_ms, now);
         // Of several samples of one instant the averages keep the first; the highest still counts.
         self.peak.raise(sample_ms, now);
+        self.tried = Some(now);
+    }
+
+    /// An attempt ended and told no latency.
+    pub(crate) fn told_nothing(&mut self, now: Instant) {
+        self.tried = self.tried.max(Some(now));
+    }
+
+    /// When an attempt last ended that told, or failed to tell.
+    pub(crate) const fn tried(&self) -> Option<Instant> {
+        self.tried
     }
 
     /// A latency is known to be at least this: a caller gave up, or a failure is to look no cheaper.

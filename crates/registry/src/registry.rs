@@ -62,8 +62,6 @@ pub(crate) struct State {
     pub(crate) answer: Latency,
     named: Option<Instant>,
     inferred: Option<Instant>,
-    /// When it was last asked, or last gave an answer or a failure.
-    heard: Option<Instant>,
     recovered: Option<Instant>,
     headroom: Headroom,
     /// Boxed: a thousand bytes that only limits need would spread the rest over the cache.
@@ -81,7 +79,6 @@ impl State {
             answer: Latency::new(config.decay),
             named: None,
             inferred: None,
-            heard: None,
             recovered: None,
             headroom: Headroom::default(),
             minute: Box::new(Minute::new()),
@@ -111,8 +108,30 @@ impl State {
         ours.flatten().max(self.headroom.lacks(tokens, now))
     }
 
-    pub(crate) fn is_untried(&self, now: Instant, memory: Duration) -> bool {
-        self.in_flight == 0 && self.heard.is_none_or(|at| now.saturating_duration_since(at) >= memory)
+    pub(crate) const fn latency(&self, kind: Kind) -> &Latency {
+        match kind {
+            Kind::Stream => &self.ttft,
+            Kind::Whole => &self.answer,
+        }
+    }
+
+    /// Whether it deserves one try: idle, and never tried, or not for a `memory`; or in doubt, and either a `forgive` has
+    /// passed since its last attempt ended, or the wait that the provider named since then is over.
+    pub(crate) fn is_untried(&self, kind: Kind, now: Instant, config: &RegistryConfig) -> bool {
+        if self.in_flight > 0 {
+            return false;
+        }
+        let latency = self.latency(kind);
+        let Some(tried) = latency.tried() else { return true };
+        let age = now.saturating_duration_since(tried);
+        let waited = || self.named.is_some_and(|until| tried < until && until <= now);
+        let in_doubt = || self.health.failures > 0 || latency.usual_ms(now, config.memory).is_none();
+        age >= config.memory || ((age >= config.forgive || waited()) && in_doubt())
+    }
+
+    fn told_nothing(&mut self, now: Instant) {
+        self.ttft.told_nothing(now);
+        self.answer.told_nothing(now);
     }
 
     pub(crate) fn ramp(&self, now: Instant, over: Duration) -> f64 {
@@ -122,7 +141,6 @@ impl State {
     }
 
     fn learn_first_token(&mut self, after: Duration, now: Instant) {
-        self.heard = Some(now);
         self.ttft.add(after, now);
         self.health.on_latency(after);
     }
@@ -136,7 +154,6 @@ impl State {
     fn learn(&mut self, sample: &Sample, told: bool, penalty: Duration, now: Instant) -> bool {
         match *sample {
             Sample::Success { first_token, answer, tokens } => {
-                self.heard = Some(now);
                 self.health.on_success(now);
                 if let Some(after) = first_token.filter(|_| !told) {
                     self.learn_first_token(after, now);
@@ -144,23 +161,29 @@ impl State {
                 if let Some(after) = answer {
                     self.learn_answer(after, now);
                 }
+                if !told && first_token.is_none() && answer.is_none() {
+                    self.told_nothing(now);
+                }
                 self.minute.record(Count { requests: 0, tokens }, now);
                 self.headroom.spend(0, tokens);
             }
             Sample::Failure => {
-                self.heard = Some(now);
+                self.told_nothing(now);
                 self.ttft.raise(penalty, now);
                 self.answer.raise(penalty, now);
                 return self.health.on_failure();
             }
             Sample::Cancelled { kind, waited, content: false } => {
+                self.told_nothing(now);
                 // A whole answer takes at least as long as its first token, so a stream's wait bounds both.
                 self.answer.raise(waited, now);
                 if kind == Kind::Stream {
                     self.ttft.raise(waited, now);
                 }
             }
-            Sample::Cancelled { content: true, .. } | Sample::RateLimited | Sample::Neutral => {}
+            Sample::Cancelled { content: true, .. } | Sample::RateLimited | Sample::Neutral => {
+                self.told_nothing(now);
+            }
         }
         false
     }
@@ -277,7 +300,6 @@ impl Registry {
         let now = self.on_time(now);
         if let Some(state) = self.table.get_mut(id) {
             state.in_flight = state.in_flight.saturating_add(1);
-            state.heard = Some(now);
             state.minute.record(Count { requests: 1, tokens: 0 }, now);
             state.headroom.spend(1, 0);
         }
@@ -309,9 +331,13 @@ impl Registry {
     }
 
     /// An attempt ended and taught nothing. Needs no clock: it can be called where something is dropped.
+    /// Where it matters when it ended, that is the latest time that the registry was handed.
     pub fn abandon(&mut self, in_flight: InFlight) {
         if let Some(state) = self.table.get_mut(in_flight.id) {
             state.in_flight = state.in_flight.saturating_sub(1);
+            if let Some(latest) = self.latest {
+                state.told_nothing(latest);
+            }
         }
     }
 

@@ -24,7 +24,7 @@ use crate::config::{RegistryConfig, Scoring};
 use crate::deployment::{Deployment, DeploymentId};
 use crate::latency::millis;
 use crate::pick::{Cooldowns, admit};
-use crate::query::{Kind, Query};
+use crate::query::Query;
 use crate::registry::{State, Table};
 use crate::score::Rank;
 use std::fmt;
@@ -139,10 +139,13 @@ impl<'a> Candidate<'a> {
         self.state.in_flight
     }
 
-    /// Whether it is idle and nothing is known of it within memory: it deserves one try.
+    /// Whether it deserves one try for the query's kind, before all others. It is idle, and of that kind nothing was tried
+    /// within [`memory`](RegistryConfig::memory); or it is in doubt (its last news is a failure, or no latency is known) and
+    /// has waited: a [`forgive`](RegistryConfig::forgive) since its last attempt ended, or until the end of a wait that the
+    /// provider named after it.
     #[must_use]
     pub fn is_untried(&self) -> bool {
-        self.state.is_untried(self.choices.now, self.choices.config.memory)
+        self.state.is_untried(self.choices.query.kind, self.choices.now, self.choices.config)
     }
 
     /// The latency that the adaptive score compares, in milliseconds, before the region's preference: of the query's kind,
@@ -154,10 +157,7 @@ impl<'a> Candidate<'a> {
         let unknown_ms = millis(
             self.state.deployment.numbers.initial_latency.map_or(penalty, |initial| initial.max(penalty)),
         );
-        let latency = match self.choices.query.kind {
-            Kind::Stream => &self.state.ttft,
-            Kind::Whole => &self.state.answer,
-        };
+        let latency = self.state.latency(self.choices.query.kind);
         latency.estimate_ms(self.choices.now, config.memory, unknown_ms)
     }
 

@@ -11,7 +11,7 @@ mod common;
 
 use common::t0;
 use outrigger_registry::{
-    CooldownOrigin, Deployment, DeploymentId, Query, Registry, RegistryConfig, Sample, Why,
+    CooldownOrigin, Deployment, DeploymentId, Kind, Query, Registry, RegistryConfig, Sample, Why,
 };
 use std::time::{Duration, Instant};
 
@@ -137,4 +137,80 @@ fn an_inferred_cooldown_is_waived_when_nobody_is_left_and_a_named_one_never() {
     let nobody = registry.pick(&Query::new(&ids), 0, t0()).unwrap_err();
     assert_eq!((nobody.why, nobody.retry_at), (Why::Waiting, Some(soon)));
     assert_eq!(registry.pick(&Query::new(&ids), 0, soon).unwrap().id, ids[1]);
+}
+
+/// **Forgiven once.** One that failed is left to the others for half a minute, then tried once; a further failure starts the
+/// wait anew, a success ends it. Fails if the penalty of a closed circuit lasts until the next success, which never comes.
+#[test]
+fn one_that_failed_is_tried_once_again_when_it_is_forgiven() {
+    let (mut registry, ids) = registry(2);
+    let forgive = registry.config().forgive;
+    let mut now = t0();
+    let end = |registry: &mut Registry, id: DeploymentId, sample: Sample, now: Instant| {
+        let in_flight = registry.begin(id, now);
+        registry.finish(in_flight, sample, now);
+    };
+    end(&mut registry, ids[0], Sample::first_token(Duration::from_millis(20)), now);
+    end(&mut registry, ids[1], Sample::first_token(Duration::from_millis(40)), now);
+    for _ in 0..3 {
+        end(&mut registry, ids[0], Sample::Failure, now);
+        for ms in (0..30_000).step_by(1_000) {
+            let id = registry.pick(&Query::new(&ids), ms, now + Duration::from_millis(ms)).unwrap().id;
+            assert_eq!(id, ids[1], "{ms} ms after its failure");
+        }
+        now += forgive;
+        assert_eq!(registry.pick(&Query::new(&ids), 0, now).unwrap().id, ids[0]);
+        let trying = registry.begin(ids[0], now);
+        assert_eq!(registry.pick(&Query::new(&ids), 0, now).unwrap().id, ids[1], "it is tried once");
+        registry.abandon(trying);
+        assert_eq!(
+            registry.pick(&Query::new(&ids), 0, now).unwrap().id,
+            ids[1],
+            "a try that told nothing was one"
+        );
+        now += forgive;
+    }
+    end(&mut registry, ids[0], Sample::first_token(Duration::from_millis(20)), now);
+    assert_eq!(registry.pick(&Query::new(&ids), 0, now + Duration::from_secs(1)).unwrap().id, ids[0]);
+}
+
+/// **A named wait ends.** One refused for a quota before it ever answered is tried when the wait that it named is over, not
+/// after a `memory`. Fails if a refusal makes a newcomer count as dear as a failure for good.
+#[test]
+fn one_that_was_limited_at_first_is_tried_when_its_wait_is_over() {
+    let (mut registry, ids) = registry(2);
+    for (&id, sample) in ids.iter().zip([Sample::RateLimited, Sample::first_token(Duration::from_millis(40))])
+    {
+        let in_flight = registry.begin(id, t0());
+        registry.finish(in_flight, sample, t0());
+    }
+    let until = t0() + Duration::from_secs(3);
+    registry.cooldown(ids[0], until, CooldownOrigin::Named);
+    let before = until - Duration::from_nanos(1);
+    assert_eq!(registry.pick(&Query::new(&ids), 0, before).unwrap().id, ids[1]);
+    assert_eq!(registry.pick(&Query::new(&ids), 0, until).unwrap().id, ids[0]);
+    // Without a named wait, it is forgiven like a failure.
+    let in_flight = registry.begin(ids[0], until);
+    registry.finish(in_flight, Sample::RateLimited, until);
+    let forgiven = until + registry.config().forgive;
+    assert_eq!(registry.pick(&Query::new(&ids), 0, forgiven - Duration::from_nanos(1)).unwrap().id, ids[1]);
+    assert_eq!(registry.pick(&Query::new(&ids), 0, forgiven).unwrap().id, ids[0]);
+}
+
+/// **Kinds are known apart.** Who answered whole is still untried for streams. Fails if one mark of having been heard of
+/// serves both, so that streams and whole answers split over places for ever.
+#[test]
+fn one_known_for_whole_answers_is_still_tried_for_a_stream() {
+    let (mut registry, ids) = registry(2);
+    for (&id, sample) in ids
+        .iter()
+        .zip([Sample::answer(Duration::from_secs(2)), Sample::first_token(Duration::from_millis(40))])
+    {
+        let in_flight = registry.begin(id, t0());
+        registry.finish(in_flight, sample, t0());
+    }
+    let mut query = Query::new(&ids);
+    assert_eq!(registry.pick(&query, 0, t0()).unwrap().id, ids[0]);
+    query.kind = Kind::Whole;
+    assert_eq!(registry.pick(&query, 0, t0()).unwrap().id, ids[1]);
 }

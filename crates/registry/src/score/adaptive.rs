@@ -5,7 +5,8 @@
 //! for the load, at a price that does not grow, and without the herd that runs to the one best.
 //!
 //! Why is a fast failure not attractive? It counts as a latency of 5 s (`failure_penalty`), and failures in a row multiply
-//! the cost. Why is a newcomer not flooded? Idle and unknown, it goes first, once; from then on it counts as dear as a
+//! the cost until the next success. How does it come back, when its neighbours are well and cheaper? Idle for a `forgive`, it
+//! is tried once, like a newcomer; if that fails, too, it waits anew. Why is a newcomer not flooded? Idle and unknown, it goes first, once; from then on it counts as dear as a
 //! failure until it has answered.
 
 use super::{Decision, least};
