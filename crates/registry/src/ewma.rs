@@ -73,6 +73,11 @@ impl Ewma {
         lifts
     }
 
+    /// Forgets all: unset again.
+    pub(crate) const fn clear(&mut self) {
+        self.at = None;
+    }
+
     const fn set(&mut self, value: f64, at: Instant) {
         self.value = value;
         self.at = Some(at);

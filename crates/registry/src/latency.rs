@@ -23,14 +23,18 @@ impl Latency {
         Self { usual: Ewma::new(decay), peak: Ewma::new(decay), tried: None }
     }
 
-    /// A real latency.
-    pub(crate) fn add(&mut self, sample: Duration, now: Instant) {
+    /// A real latency. What went wrong longer than `forgive` ago no longer counts beside it.
+    pub(crate) fn add(&mut self, sample: Duration, forgive: Duration, now: Instant) {
         let sample_ms = millis(sample);
+        if self.tried.is_some_and(|at| now.saturating_duration_since(at) >= forgive) {
+            // The rest of a failure's 5 s is still many times a usual latency after three decay times.
+            self.peak.clear();
+        }
         self.usual.add(sample_ms, now);
         self.peak.add_peak(sample_ms, now);
         // Of several samples of one instant the averages keep the first; the highest still counts.
         self.peak.raise(sample_ms, now);
-        self.tried = Some(now);
+        self.tried = self.tried.max(Some(now));
     }
 
     /// An attempt ended and told no latency.

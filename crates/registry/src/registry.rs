@@ -140,37 +140,34 @@ impl State {
         if age >= over { 1.0 } else { age.div_duration_f64(over).max(RAMP_FLOOR) }
     }
 
-    fn learn_first_token(&mut self, after: Duration, now: Instant) {
-        self.ttft.add(after, now);
+    fn learn_first_token(&mut self, after: Duration, forgive: Duration, now: Instant) {
+        self.ttft.add(after, forgive, now);
         self.health.on_latency(after);
     }
 
-    fn learn_answer(&mut self, after: Duration, now: Instant) {
-        self.answer.add(after, now);
+    fn learn_answer(&mut self, after: Duration, forgive: Duration, now: Instant) {
+        self.answer.add(after, forgive, now);
         self.health.on_latency(after);
     }
 
     /// Takes a sample; says whether it advises failover.
-    fn learn(&mut self, sample: &Sample, told: bool, penalty: Duration, now: Instant) -> bool {
+    fn learn(&mut self, sample: &Sample, told: bool, config: &RegistryConfig, now: Instant) -> bool {
         match *sample {
             Sample::Success { first_token, answer, tokens } => {
                 self.health.on_success(now);
                 if let Some(after) = first_token.filter(|_| !told) {
-                    self.learn_first_token(after, now);
+                    self.learn_first_token(after, config.forgive, now);
                 }
                 if let Some(after) = answer {
-                    self.learn_answer(after, now);
-                }
-                if !told && first_token.is_none() && answer.is_none() {
-                    self.told_nothing(now);
+                    self.learn_answer(after, config.forgive, now);
                 }
                 self.minute.record(Count { requests: 0, tokens }, now);
                 self.headroom.spend(0, tokens);
             }
             Sample::Failure => {
                 self.told_nothing(now);
-                self.ttft.raise(penalty, now);
-                self.answer.raise(penalty, now);
+                self.ttft.raise(config.failure_penalty, now);
+                self.answer.raise(config.failure_penalty, now);
                 return self.health.on_failure();
             }
             Sample::Cancelled { kind, waited, content: false } => {
@@ -311,7 +308,7 @@ impl Registry {
     pub fn first_token(&mut self, in_flight: &mut InFlight, after: Duration, now: Instant) {
         let now = self.on_time(now);
         if let Some(state) = self.table.get_mut(in_flight.id).filter(|_| !in_flight.told) {
-            state.learn_first_token(after, now);
+            state.learn_first_token(after, self.config.forgive, now);
             in_flight.told = true;
         }
     }
@@ -319,10 +316,9 @@ impl Registry {
     /// An attempt ended: one less in flight, and what it taught.
     pub fn finish(&mut self, in_flight: InFlight, sample: Sample, now: Instant) {
         let now = self.on_time(now);
-        let penalty = self.config.failure_penalty;
         let Some(state) = self.table.get_mut(in_flight.id) else { return };
         state.in_flight = state.in_flight.saturating_sub(1);
-        if state.learn(&sample, in_flight.told, penalty, now) {
+        if state.learn(&sample, in_flight.told, &self.config, now) {
             if self.events.len() == EVENTS {
                 self.events.pop_front();
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sample {
-    /// It was answered.
+    /// It was answered. Without any latency, as by a health check, only health is told: it then does not count as a try.
     Success {
         /// Time to the first content of a stream; absent when it was told by
         /// [`first_token`](crate::Registry::first_token), or for a whole answer.

@@ -214,3 +214,35 @@ fn one_known_for_whole_answers_is_still_tried_for_a_stream() {
     query.kind = Kind::Whole;
     assert_eq!(registry.pick(&query, 0, t0()).unwrap().id, ids[1]);
 }
+
+/// **A passed try is a clean slate.** Once forgiven and answered well, it is compared by that answer. Fails if the rest of a
+/// failure's penalty, still hundreds of milliseconds, keeps it out for another minute.
+#[test]
+fn one_that_passes_its_try_is_as_good_as_before() {
+    let (mut registry, ids) = registry(2);
+    let samples = [Sample::Failure, Sample::first_token(Duration::from_millis(40))];
+    for (&id, sample) in ids.iter().zip(samples) {
+        let in_flight = registry.begin(id, t0());
+        registry.finish(in_flight, sample, t0());
+    }
+    let forgiven = t0() + registry.config().forgive;
+    let in_flight = registry.begin(ids[0], forgiven);
+    registry.finish(in_flight, Sample::first_token(Duration::from_millis(39)), forgiven);
+    assert_eq!(registry.pick(&Query::new(&ids), 0, forgiven).unwrap().id, ids[0]);
+}
+
+/// **A health check is no try.** It heals, and its place is still to be asked for a latency. Fails if checks put off the
+/// try of a place that nobody knows, for as long as they go on.
+#[test]
+fn a_success_without_latency_does_not_put_off_a_try() {
+    let (mut registry, ids) = registry(2);
+    for (&id, sample) in ids.iter().zip([Sample::Failure, Sample::first_token(Duration::from_millis(40))]) {
+        let in_flight = registry.begin(id, t0());
+        registry.finish(in_flight, sample, t0());
+    }
+    let forgiven = t0() + registry.config().forgive;
+    let check = registry.begin(ids[0], forgiven);
+    registry.finish(check, Sample::Success { first_token: None, answer: None, tokens: 0 }, forgiven);
+    assert_eq!(registry.view(ids[0], forgiven).unwrap().consecutive_failures, 0);
+    assert_eq!(registry.pick(&Query::new(&ids), 0, forgiven).unwrap().id, ids[0]);
+}

@@ -110,7 +110,7 @@ async fn a_silent_region_costs_one_patience() {
 /// When a region returns, so does its traffic.
 #[tokio::test(start_paused = true)]
 async fn a_region_that_recovers_is_used_again() {
-    let harbour = harbour();
+    let harbour = harbour_with(alike(), config, |builder| builder);
     harbour.world.inject("us-east", Fault::status(500), When::from(secs(20))).unwrap();
     for _ in 0..50 {
         harbour.ask().await.unwrap();
