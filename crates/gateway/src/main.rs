@@ -6,6 +6,7 @@
 
 mod admin;
 mod cli;
+mod demo;
 mod entrance;
 mod file;
 mod hosts;

@@ -3,6 +3,7 @@
 //! Exit status 0: done. 1: it failed, or `check` found faults. 2: wrong usage.
 
 mod check;
+mod demo;
 pub(crate) mod out;
 mod serve;
 mod sim;
@@ -24,6 +25,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Demo(demo::Args),
     Serve(serve::Args),
     Check(check::Args),
     Sim(sim::Args),
@@ -32,6 +34,7 @@ enum Verb {
 /// Runs the verb that the process was started with.
 pub(crate) fn run(env: Env<'_>) -> ExitCode {
     let done = match Cli::parse().verb {
+        Verb::Demo(args) => demo::run(&args),
         Verb::Serve(args) => serve::run(&args, env),
         Verb::Check(args) => check::run(&args, env),
         Verb::Sim(args) => sim::run(&args),
