@@ -8,87 +8,30 @@
 //! # Why leases?
 //! A trial that is forgotten must not hold its slot for ever, or the circuit stands half-open until a restart.
 //!
+//! # Where?
+//! This file has the decisions and the one place where the state changes; below it stand what each trip rule counts
+//! (`tally`), how trials are judged (`half_open`), the operator's `commands`, and the getters (`look`).
+//!
 //! # Limits
 //! Open turns to half-open at the first `acquire` that finds its time over, so a circuit nobody asks stays open.
+
+mod commands;
+mod half_open;
+mod look;
+mod tally;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use self::tally::Tally;
 use crate::clock::{self, Clock};
-use crate::rule::{Counts, Thresholds, TripRule};
 use crate::state::Kind;
-use crate::trials::{self, Trials};
-use crate::window::{CountWindow, TimeWindow};
+use crate::trials::Trials;
 use crate::{BreakerConfig, ConfigError, Event, Permit, Rejected, Report, State, TripReason, Verdict};
 
 /// Transitions kept for [`Breaker::poll_event`]: a reader may sleep through five full cycles of open, half-open
 /// and closed.
 const EVENTS: usize = 16;
-
-/// A trip rule with its counts.
-#[derive(Clone, Debug)]
-enum Rule {
-    Consecutive { failures: u32 },
-    Count { window: CountWindow, min_calls: u32, thresholds: Thresholds },
-    Time { window: TimeWindow, min_calls: u32, thresholds: Thresholds },
-}
-
-impl Rule {
-    fn new(rule: TripRule) -> Self {
-        match rule {
-            TripRule::Consecutive { failures } => Self::Consecutive { failures },
-            TripRule::CountWindow { size, min_calls, thresholds } => Self::Count {
-                window: CountWindow::new(size),
-                min_calls: min_calls.clamp(1, size),
-                thresholds,
-            },
-            TripRule::TimeWindow { length, buckets, min_calls, thresholds } => {
-                let window = TimeWindow::new(clock::nanos(length), buckets);
-                Self::Time { window, min_calls: min_calls.max(1), thresholds }
-            }
-        }
-    }
-
-    /// Counts a call.
-    fn record(&mut self, failed: bool, duration: Option<Duration>, now: u64) {
-        match self {
-            Self::Consecutive { .. } => {}
-            Self::Count { window, thresholds, .. } => window.record(failed, thresholds.is_slow(duration)),
-            Self::Time { window, thresholds, .. } => {
-                window.roll(now);
-                window.record(failed, thresholds.is_slow(duration));
-            }
-        }
-    }
-
-    /// Whether it fires, after a record, with so many failures in a row.
-    fn judge(&self, run: u32) -> Option<TripReason> {
-        let (counts, min_calls, thresholds) = match self {
-            Self::Consecutive { failures } => {
-                return (*failures > 0 && run >= *failures).then_some(TripReason::Consecutive);
-            }
-            Self::Count { window, min_calls, thresholds } => (window.totals(), *min_calls, thresholds),
-            Self::Time { window, min_calls, thresholds } => (window.totals(), *min_calls, thresholds),
-        };
-        if counts.total < min_calls { None } else { thresholds.judge(counts) }
-    }
-
-    fn counts(&self, now: u64) -> Option<Counts> {
-        match self {
-            Self::Consecutive { .. } => None,
-            Self::Count { window, .. } => Some(window.totals()),
-            Self::Time { window, .. } => Some(window.totals_at(now)),
-        }
-    }
-
-    fn clear(&mut self) {
-        match self {
-            Self::Consecutive { .. } => {}
-            Self::Count { window, .. } => window.clear(),
-            Self::Time { window, .. } => window.clear(),
-        }
-    }
-}
 
 /// Decides whether a call may start. Closed: all pass; open: none; half-open: a few trials pass.
 ///
@@ -109,7 +52,7 @@ pub struct Breaker {
     until: u64,
     /// Failures in a row, while closed.
     run: u32,
-    rules: Box<[Rule]>,
+    tallies: Box<[Tally]>,
     trials: Trials,
     /// Since the last close.
     openings: u32,
@@ -142,7 +85,7 @@ impl Breaker {
     fn build(config: BreakerConfig, origin: Option<Instant>) -> Result<Self, ConfigError> {
         config.validate()?;
         Ok(Self {
-            rules: config.all_rules().map(Rule::new).collect(),
+            tallies: config.all_rules().map(Tally::new).collect(),
             trials: Trials::new(config.half_open_max_calls),
             clock: Clock::new(origin),
             state: State::Closed,
@@ -256,75 +199,12 @@ impl Breaker {
                 false
             }
         };
-        for rule in &mut self.rules {
-            rule.record(failed, report.duration, now);
+        for tally in &mut self.tallies {
+            tally.record(failed, report.duration, now);
         }
-        if let Some(reason) = self.rules.iter().find_map(|rule| rule.judge(self.run)) {
+        if let Some(reason) = self.tallies.iter().find_map(|tally| tally.judge(self.run)) {
             self.draw = report.draw;
             self.trip(reason, report.retry_after, now);
-        }
-    }
-
-    /// A trial of the present half-open stay has ended.
-    fn conclude(&mut self, kind: Kind, report: Report, now: u64) {
-        match kind {
-            Kind::Trial(number) if self.trials.take(number).is_some() => {}
-            Kind::Confirmed => return self.recant(report, now),
-            Kind::Trial(_) | Kind::Plain | Kind::Untracked => return,
-        }
-        let failed = match report.verdict {
-            Verdict::Ignored => return,
-            Verdict::Success => false,
-            Verdict::RateLimited => self.config.rate_limited_fails,
-            Verdict::Failure => true,
-        };
-        self.draw = report.draw;
-        self.weigh(failed, report.duration, report.retry_after, now);
-    }
-
-    /// A trial that was confirmed in this very stay has failed: its success was none.
-    fn recant(&mut self, report: Report, now: u64) {
-        self.draw = report.draw;
-        self.trials.results.failures += 1;
-        // Judged by rate, the stay is still undecided: its last trial decides.
-        if self.config.half_open_rate.is_none() {
-            self.trip(TripReason::TrialFailed, report.retry_after, now);
-        }
-    }
-
-    /// Counts a trial's result and decides the stay if it decides it.
-    fn weigh(&mut self, failed: bool, duration: Option<Duration>, wish: Option<Duration>, now: u64) {
-        let Some(thresholds) = self.config.half_open_rate else {
-            self.trials.results.add(failed, false);
-            if failed {
-                self.trip(TripReason::TrialFailed, wish, now);
-            } else if self.trials.successes() >= self.config.success_threshold {
-                self.close(now);
-            }
-            return;
-        };
-        self.trials.results.add(failed, thresholds.is_slow(duration));
-        if self.trials.are_all_back() {
-            match thresholds.judge(self.trials.results) {
-                Some(reason) => self.trip(reason, wish, now),
-                None => self.close(now),
-            }
-        }
-    }
-
-    /// The call goes well so far: a long trial counts its success here (a stream at its first content) and its
-    /// slot is spent. The permit moves to the epoch of this moment, where its later report counts only if it is
-    /// a failure. For any other permit, and one whose epoch or lease is over, this changes nothing.
-    pub fn confirm(&mut self, permit: &mut Permit, now: Instant) {
-        let now = self.clock.tick(now);
-        self.settle(now);
-        let Kind::Trial(number) = permit.kind else { return };
-        if permit.epoch != self.epoch || self.state != State::HalfOpen {
-            return;
-        }
-        if let Some(since) = self.trials.take(number) {
-            self.weigh(false, Some(trials::elapsed(since, now)), None, now);
-            *permit = Permit { epoch: self.epoch, kind: Kind::Confirmed };
         }
     }
 
@@ -357,76 +237,10 @@ impl Breaker {
         self.config.half_open_max_stay.map(|stay| self.since.saturating_add(clock::nanos(stay)))
     }
 
-    /// Where the circuit stands at `now`; a projection that changes nothing. An open circuit reads as open until
-    /// its first trial is admitted.
-    #[must_use]
-    pub fn state(&self, now: Instant) -> State {
-        let now = self.clock.at(now);
-        match self.state {
-            State::HalfOpen if self.stay_end().is_some_and(|end| now >= end) => State::Open,
-            state => state,
-        }
-    }
-
-    /// The next instant at which time alone changes an answer: the open time's end, a lease's, the half-open
-    /// stay's. None once that instant has been passed to any method, so that a driver sleeping until here never spins.
-    #[must_use]
-    pub fn next_wakeup(&self) -> Option<Instant> {
-        let next = match self.state {
-            State::Open => Some(self.until),
-            State::HalfOpen => self.stay_end().into_iter().chain(self.trials.next_lease_end()).min(),
-            State::Closed | State::ForcedOpen | State::Disabled => None,
-        };
-        self.clock.instant(next.filter(|next| *next > self.clock.last())?)
-    }
-
     /// The oldest transition not yet fetched, one per change of state and in order. Sixteen are kept; beyond that the
     /// oldest goes and [`events_lost`](Self::events_lost) counts it.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
-    }
-
-    /// Keeps the circuit open until another command.
-    pub fn force_open(&mut self, now: Instant) {
-        self.advance(now);
-        if self.state != State::ForcedOpen {
-            self.reason = Some(TripReason::Manual);
-            self.enter(State::ForcedOpen, self.clock.last());
-        }
-    }
-
-    /// Takes the breaker out: every call is admitted, none is counted, until another command.
-    pub fn disable(&mut self, now: Instant) {
-        self.advance(now);
-        if self.state != State::Disabled {
-            self.reason = None;
-            self.enter(State::Disabled, self.clock.last());
-        }
-    }
-
-    /// Back to closed from any state, with nothing counted. A closed breaker stays in its epoch and forgets its
-    /// counts.
-    pub fn reset(&mut self, now: Instant) {
-        self.advance(now);
-        if self.state == State::Closed {
-            self.forget();
-        } else {
-            self.close(self.clock.last());
-        }
-    }
-
-    /// Open now, for this long, whatever the rules say. Counts as an opening, unless the circuit is open: then
-    /// only its end moves.
-    pub fn open_for(&mut self, duration: Duration, now: Instant) {
-        self.advance(now);
-        let now = self.clock.last();
-        let until = now.saturating_add(clock::nanos(duration));
-        if self.state == State::Open {
-            self.until = until;
-            self.reason = Some(TripReason::Manual);
-        } else {
-            self.open(TripReason::Manual, until, now);
-        }
     }
 
     fn trip(&mut self, reason: TripReason, wish: Option<Duration>, at: u64) {
@@ -451,8 +265,8 @@ impl Breaker {
 
     fn forget(&mut self) {
         self.run = 0;
-        for rule in &mut self.rules {
-            rule.clear();
+        for tally in &mut self.tallies {
+            tally.clear();
         }
     }
 
@@ -491,70 +305,5 @@ impl Breaker {
 
     pub(crate) const fn open_end(&self) -> u64 {
         self.until
-    }
-}
-
-/// What dashboards and tests look at.
-impl Breaker {
-    /// The config it was built from.
-    #[must_use]
-    pub const fn config(&self) -> &BreakerConfig {
-        &self.config
-    }
-
-    /// The number of the present stay in one state; the first is 0.
-    #[must_use]
-    pub const fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
-    /// How often the circuit has opened; forced stays do not count.
-    #[must_use]
-    pub const fn opened_total(&self) -> u64 {
-        self.opened_total
-    }
-
-    /// Why it is open, or was before the present trials; none when closed or disabled.
-    #[must_use]
-    pub const fn reason(&self) -> Option<TripReason> {
-        self.reason
-    }
-
-    /// The end of the present open time; none unless open.
-    #[must_use]
-    pub fn open_until(&self) -> Option<Instant> {
-        if self.state == State::Open { self.clock.instant(self.until) } else { None }
-    }
-
-    /// When the present state began; none before the first transition.
-    #[must_use]
-    pub fn since(&self) -> Option<Instant> {
-        if self.epoch == 0 { None } else { self.clock.instant(self.since) }
-    }
-
-    /// Failures in a row of the present closed stay, or of the one that tripped.
-    #[must_use]
-    pub const fn consecutive_failures(&self) -> u32 {
-        self.run
-    }
-
-    /// What the window of the `rule`-th trip rule holds at `now`, in the order of evaluation: the consecutive
-    /// rule if it is on, `failure_rate` if set, then `rules`. None for a rule without a window. After a trip
-    /// the counts that caused it stay readable until the circuit closes.
-    #[must_use]
-    pub fn window(&self, rule: usize, now: Instant) -> Option<Counts> {
-        self.rules.get(rule)?.counts(self.clock.at(now))
-    }
-
-    /// What the trials of the present half-open stay, or the last one, have brought.
-    #[must_use]
-    pub const fn trial_results(&self) -> Counts {
-        self.trials.results
-    }
-
-    /// Transitions that nobody fetched in time.
-    #[must_use]
-    pub const fn events_lost(&self) -> u64 {
-        self.events_lost
     }
 }
