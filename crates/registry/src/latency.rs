@@ -53,14 +53,21 @@ impl Latency {
     }
 
     /// What is usual, while it is remembered.
+    #[inline]
     pub(crate) fn usual_ms(&self, now: Instant, memory: Duration) -> Option<f64> {
         let at = self.usual.updated_at()?;
-        self.usual.value().filter(|_| now.saturating_duration_since(at) < memory)
+        self.usual.value().filter(|_| !is_older(at, memory, now))
     }
 
     /// The estimate that a pick compares; `unknown_ms` stands for what is usual while that is not known.
-    pub(crate) fn estimate_ms(&self, now: Instant, memory: Duration, unknown_ms: f64) -> f64 {
-        let base_ms = self.usual_ms(now, memory).unwrap_or(unknown_ms);
+    #[inline]
+    pub(crate) fn estimate_ms(
+        &self,
+        now: Instant,
+        memory: Duration,
+        unknown_ms: impl FnOnce() -> f64,
+    ) -> f64 {
+        let base_ms = self.usual_ms(now, memory).unwrap_or_else(unknown_ms);
         // No sample can bring the peak above its own last value: below the base, its decay need not be computed.
         match self.peak.value() {
             Some(peak_ms) if peak_ms > base_ms => {
@@ -69,6 +76,12 @@ impl Latency {
             _ => base_ms,
         }
     }
+}
+
+/// Whether so much time has passed since `at`: a sum and a comparison, which cost a pick less than a difference.
+#[inline]
+pub(crate) fn is_older(at: Instant, age: Duration, now: Instant) -> bool {
+    at.checked_add(age).is_some_and(|then| then <= now)
 }
 
 /// A duration as milliseconds, with its fraction.

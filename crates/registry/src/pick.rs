@@ -48,12 +48,15 @@ pub(crate) fn admit(
     if query.excluded.contains(&id) {
         return Err(Refusal::Excluded);
     }
-    if let Some(cooldown) = state.cooldown_at(now)
+    if state.is_cooling(now)
+        && let Some(cooldown) = state.cooldown_at(now)
         && (cooldowns == Cooldowns::Kept || cooldown.origin == CooldownOrigin::Named)
     {
         return Err(Refusal::Cooling { until: cooldown.until, origin: cooldown.origin });
     }
-    if let Some(until) = state.quota_lacks(u64::from(query.tokens), now) {
+    if state.has_quota()
+        && let Some(until) = state.quota_lacks(u64::from(query.tokens), now)
+    {
         return Err(Refusal::Quota { until });
     }
     if state.deployment.numbers.limits.concurrent.is_some_and(|limit| state.in_flight >= limit.get()) {

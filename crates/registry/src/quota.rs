@@ -63,6 +63,11 @@ impl Headroom {
         }
     }
 
+    #[inline]
+    pub(crate) const fn is_noted(&self) -> bool {
+        self.requests.is_some() || self.tokens.is_some()
+    }
+
     pub(crate) const fn spend(&mut self, requests: u64, tokens: u64) {
         if let Some(left) = &mut self.requests {
             left.amount = left.amount.saturating_sub(requests);

@@ -4,7 +4,7 @@ use crate::config::RegistryConfig;
 use crate::deployment::{Deployment, DeploymentId, Numbers};
 use crate::error::{ConfigError, NoPick, Why};
 use crate::health::Health;
-use crate::latency::Latency;
+use crate::latency::{Latency, is_older};
 use crate::load::{Count, Minute};
 use crate::pick::{Cooldowns, Pick, admit, last_resort};
 use crate::query::{Kind, Query};
@@ -86,11 +86,23 @@ impl State {
         }
     }
 
+    #[inline]
+    pub(crate) fn is_cooling(&self, now: Instant) -> bool {
+        self.named.is_some_and(|until| now < until) || self.inferred.is_some_and(|until| now < until)
+    }
+
     pub(crate) fn cooldown_at(&self, now: Instant) -> Option<Cooldown> {
         let on = |until: Option<Instant>, origin| {
             until.filter(|&until| now < until).map(|until| Cooldown { until, origin })
         };
         on(self.named, CooldownOrigin::Named).or_else(|| on(self.inferred, CooldownOrigin::Inferred))
+    }
+
+    /// Whether anything at all is known that could lack.
+    #[inline]
+    pub(crate) const fn has_quota(&self) -> bool {
+        let limits = &self.deployment.numbers.limits;
+        limits.requests_per_minute.is_some() || limits.tokens_per_minute.is_some() || self.headroom.is_noted()
     }
 
     /// Until when a request of `tokens` has no room within the limits; `None` when it has.
@@ -117,16 +129,17 @@ impl State {
 
     /// Whether it deserves one try: idle, and never tried, or not for a `memory`; or in doubt, and either a `forgive` has
     /// passed since its last attempt ended, or the wait that the provider named since then is over.
+    #[inline]
     pub(crate) fn is_untried(&self, kind: Kind, now: Instant, config: &RegistryConfig) -> bool {
         if self.in_flight > 0 {
             return false;
         }
         let latency = self.latency(kind);
         let Some(tried) = latency.tried() else { return true };
-        let age = now.saturating_duration_since(tried);
         let waited = || self.named.is_some_and(|until| tried < until && until <= now);
-        let in_doubt = || self.health.failures > 0 || latency.usual_ms(now, config.memory).is_none();
-        age >= config.memory || ((age >= config.forgive || waited()) && in_doubt())
+        let in_doubt = self.health.failures > 0 || latency.usual_ms(now, config.memory).is_none();
+        is_older(tried, config.memory, now)
+            || (in_doubt && (is_older(tried, config.forgive, now) || waited()))
     }
 
     fn told_nothing(&mut self, now: Instant) {
@@ -134,6 +147,7 @@ impl State {
         self.answer.told_nothing(now);
     }
 
+    #[inline]
     pub(crate) fn ramp(&self, now: Instant, over: Duration) -> f64 {
         let Some(since) = self.recovered else { return 1.0 };
         let age = now.saturating_duration_since(since);

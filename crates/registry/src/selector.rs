@@ -67,23 +67,23 @@ impl<'a> Choices<'a> {
     /// The candidate at a place of the query's list, if it may be asked now.
     #[must_use]
     #[inline]
-    pub fn get(&self, place: usize) -> Option<Candidate<'a>> {
+    pub fn get(&'a self, place: usize) -> Option<Candidate<'a>> {
         let candidate = self.known(place)?;
         admit(candidate.state, candidate.id, self.query, Cooldowns::Kept, self.now).ok()?;
         Some(candidate)
     }
 
     /// Those that may be asked, in the query's order.
-    pub fn iter(&self) -> impl Iterator<Item = Candidate<'a>> {
-        let choices = *self;
-        (0..self.len()).filter_map(move |place| choices.get(place))
+    pub fn iter(&'a self) -> impl Iterator<Item = Candidate<'a>> {
+        (0..self.len()).filter_map(|place| self.get(place))
     }
 
     /// The candidate at a place, whether or not it may be asked.
-    pub(crate) fn known(&self, place: usize) -> Option<Candidate<'a>> {
+    #[inline]
+    pub(crate) fn known(&'a self, place: usize) -> Option<Candidate<'a>> {
         let id = *self.query.candidates.get(place)?;
         let state = self.table.get(id)?;
-        Some(Candidate { id, place, state, choices: *self })
+        Some(Candidate { id, place, state, choices: self })
     }
 
     /// The query that is asked.
@@ -99,12 +99,13 @@ pub struct Candidate<'a> {
     id: DeploymentId,
     place: usize,
     pub(crate) state: &'a State,
-    choices: Choices<'a>,
+    choices: &'a Choices<'a>,
 }
 
 impl<'a> Candidate<'a> {
     /// Who it is.
     #[must_use]
+    #[inline]
     pub const fn id(&self) -> DeploymentId {
         self.id
     }
@@ -117,6 +118,7 @@ impl<'a> Candidate<'a> {
 
     /// Its identity and numbers.
     #[must_use]
+    #[inline]
     pub const fn deployment(&self) -> &'a Deployment {
         &self.state.deployment
     }
@@ -129,12 +131,14 @@ impl<'a> Candidate<'a> {
 
     /// Failures in a row.
     #[must_use]
+    #[inline]
     pub const fn consecutive_failures(&self) -> u32 {
         self.state.health.failures
     }
 
     /// Attempts in flight.
     #[must_use]
+    #[inline]
     pub const fn in_flight(&self) -> u32 {
         self.state.in_flight
     }
@@ -144,6 +148,7 @@ impl<'a> Candidate<'a> {
     /// has waited: a [`forgive`](RegistryConfig::forgive) since its last attempt ended, or until the end of a wait that the
     /// provider named after it.
     #[must_use]
+    #[inline]
     pub fn is_untried(&self) -> bool {
         self.state.is_untried(self.choices.query.kind, self.choices.now, self.choices.config)
     }
@@ -151,32 +156,39 @@ impl<'a> Candidate<'a> {
     /// The latency that the adaptive score compares, in milliseconds, before the region's preference: of the query's kind,
     /// with penalties; as long as nothing is known, that of a failure.
     #[must_use]
+    #[inline]
     pub fn latency_ms(&self) -> f64 {
         let config = self.choices.config;
-        let penalty = config.failure_penalty;
-        let unknown_ms = millis(
-            self.state.deployment.numbers.initial_latency.map_or(penalty, |initial| initial.max(penalty)),
-        );
         let latency = self.state.latency(self.choices.query.kind);
-        latency.estimate_ms(self.choices.now, config.memory, unknown_ms)
+        latency.estimate_ms(self.choices.now, config.memory, || {
+            let penalty = config.failure_penalty;
+            let initial = self.state.deployment.numbers.initial_latency;
+            millis(initial.map_or(penalty, |initial| initial.max(penalty)))
+        })
     }
 
     /// By how many milliseconds the query's preference lowers a latency here: at most a share of it, at most so much.
     #[must_use]
+    #[inline]
     pub fn preference_ms(&self, latency_ms: f64) -> f64 {
         let nearness = self.choices.query.nearness(&self.state.deployment.region);
+        if nearness <= 0.0 {
+            return 0.0;
+        }
         let config = self.choices.config;
         nearness * (latency_ms * config.preference.get()).min(millis(config.preference_max))
     }
 
     /// The share of its traffic that it may have after a recovery, 0.1 to 1.
     #[must_use]
+    #[inline]
     pub fn ramp(&self) -> f64 {
         self.state.ramp(self.choices.now, self.choices.config.ramp)
     }
 
     /// Weight x ramp.
     #[must_use]
+    #[inline]
     pub fn share(&self) -> f64 {
         self.state.deployment.numbers.weight.get() * self.ramp()
     }

@@ -56,7 +56,7 @@ pub(crate) fn penalty(failures: u32) -> f64 {
     f64::from(failures.min(MOST_FAILURES)) + 1.0
 }
 
-pub(super) fn decide<'a>(choices: &Choices<'a>, draws: &mut Draws) -> Option<Decision<'a>> {
+pub(super) fn decide<'a>(choices: &'a Choices<'a>, draws: &mut Draws) -> Option<Decision<'a>> {
     let best = if choices.len() <= COMPARED {
         Decision::of_all(least(choices.iter(), Rank::of, Rank::before, draws)?)
     } else {
@@ -66,14 +66,14 @@ pub(super) fn decide<'a>(choices: &Choices<'a>, draws: &mut Draws) -> Option<Dec
 }
 
 /// The cheaper of two random ones; of equals the first drawn.
-fn two_choices<'a>(choices: &Choices<'a>, draws: &mut Draws) -> Option<Decision<'a>> {
+fn two_choices<'a>(choices: &'a Choices<'a>, draws: &mut Draws) -> Option<Decision<'a>> {
     let (first, second) = pair(choices, draws).or_else(|| pair_of_all(choices, draws))?;
     let chosen = if Rank::of(&second).before(&Rank::of(&first)) { second } else { first };
     Some(Decision { chosen, drawn: Some([first.place(), second.place()]) })
 }
 
 /// Two different ones by rejection sampling; `None` when the draws are used up first.
-fn pair<'a>(choices: &Choices<'a>, draws: &mut Draws) -> Option<(Candidate<'a>, Candidate<'a>)> {
+fn pair<'a>(choices: &'a Choices<'a>, draws: &mut Draws) -> Option<(Candidate<'a>, Candidate<'a>)> {
     let bound = u32::try_from(choices.len()).unwrap_or(u32::MAX);
     let mut first: Option<Candidate<'a>> = None;
     for _ in 0..DRAWS {
@@ -88,7 +88,7 @@ fn pair<'a>(choices: &Choices<'a>, draws: &mut Draws) -> Option<(Candidate<'a>, 
 }
 
 /// Two random ones of all that may be asked, by one walk (reservoir sampling); the same one twice when it is alone.
-fn pair_of_all<'a>(choices: &Choices<'a>, draws: &mut Draws) -> Option<(Candidate<'a>, Candidate<'a>)> {
+fn pair_of_all<'a>(choices: &'a Choices<'a>, draws: &mut Draws) -> Option<(Candidate<'a>, Candidate<'a>)> {
     let mut walk = choices.iter();
     let mut first = walk.next()?;
     let Some(mut second) = walk.next() else { return Some((first, first)) };
@@ -106,7 +106,7 @@ fn pair_of_all<'a>(choices: &Choices<'a>, draws: &mut Draws) -> Option<(Candidat
 ///
 /// Rendezvous hashing (Thaler and Ravishankar 1998): the highest hash of key and deployment among those that may be asked,
 /// so that one that leaves moves its own calls only. An untried one goes before any habit: it is one call.
-fn habitual<'a>(choices: &Choices<'a>, best: &Candidate<'a>) -> Option<Candidate<'a>> {
+fn habitual<'a>(choices: &'a Choices<'a>, best: &Candidate<'a>) -> Option<Candidate<'a>> {
     let key = choices.query().affinity?;
     let best_rank = Rank::of(best);
     if best_rank.untried {

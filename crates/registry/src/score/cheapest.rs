@@ -6,7 +6,7 @@ use super::{Rank, least};
 use crate::draw::Draws;
 use crate::selector::{Candidate, Choices};
 
-pub(super) fn decide<'a>(choices: &Choices<'a>, draws: &mut Draws) -> Option<Candidate<'a>> {
+pub(super) fn decide<'a>(choices: &'a Choices<'a>, draws: &mut Draws) -> Option<Candidate<'a>> {
     // An unknown price is last; a checked price is finite.
     let price = |candidate: &Candidate<'a>| {
         candidate.deployment().numbers.price.map_or(f64::INFINITY, |price| price.get())

@@ -17,7 +17,7 @@ pub(crate) fn score(health: &Health) -> f64 {
     health.score / (health.average_ms / NORMAL_MS).max(1.0)
 }
 
-pub(super) fn decide<'a>(choices: &Choices<'a>) -> Option<Candidate<'a>> {
+pub(super) fn decide<'a>(choices: &'a Choices<'a>) -> Option<Candidate<'a>> {
     let query = choices.query();
     let failover = query.composite_failover.unwrap_or(choices.config.composite_failover);
     let preferred = choices.iter().filter(|candidate| {

@@ -28,7 +28,7 @@ impl<'a> Decision<'a> {
 
 impl Scoring {
     /// Chooses among those that may be asked.
-    pub(crate) fn decide<'a>(self, choices: &Choices<'a>, draw: u64) -> Option<Decision<'a>> {
+    pub(crate) fn decide<'a>(self, choices: &'a Choices<'a>, draw: u64) -> Option<Decision<'a>> {
         let mut draws = Draws::new(draw);
         match self {
             Self::Adaptive => adaptive::decide(choices, &mut draws),

@@ -5,7 +5,7 @@
 use crate::draw::Draws;
 use crate::selector::{Candidate, Choices};
 
-pub(super) fn decide<'a>(choices: &Choices<'a>, draws: &mut Draws) -> Option<Candidate<'a>> {
+pub(super) fn decide<'a>(choices: &'a Choices<'a>, draws: &mut Draws) -> Option<Candidate<'a>> {
     let total: f64 = choices.iter().map(|candidate| candidate.share()).sum();
     let mut point = draws.unit() * total;
     let mut last = None;
