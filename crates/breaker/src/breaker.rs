@@ -176,14 +176,14 @@ impl Breaker {
             return;
         }
         match self.state {
-            State::Closed => self.count(report, now),
-            State::HalfOpen => self.conclude(permit.kind, report, now),
+            State::Closed => self.count(&report, now),
+            State::HalfOpen => self.conclude(permit.kind, &report, now),
             State::Open | State::ForcedOpen | State::Disabled => {}
         }
     }
 
     /// A call of the present closed stay has ended.
-    fn count(&mut self, report: Report, now: u64) {
+    fn count(&mut self, report: &Report, now: u64) {
         let failed = match report.verdict {
             Verdict::Ignored => return,
             Verdict::Failure => {
@@ -222,19 +222,11 @@ impl Breaker {
         self.settle(now);
     }
 
+    #[inline]
     fn settle(&mut self, now: u64) {
-        if self.state != State::HalfOpen {
-            return;
+        if self.state == State::HalfOpen {
+            self.settle_half_open(now);
         }
-        match self.stay_end().filter(|end| now >= *end) {
-            // Opened at the moment it was due, so that it does not matter who noticed when.
-            Some(end) => self.trip(TripReason::HalfOpenTimeout, None, end),
-            None => self.trials.expire(now),
-        }
-    }
-
-    fn stay_end(&self) -> Option<u64> {
-        self.config.half_open_max_stay.map(|stay| self.since.saturating_add(clock::nanos(stay)))
     }
 
     /// The oldest transition not yet fetched, one per change of state and in order. Sixteen are kept; beyond that the

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Breaker;
 use crate::state::Kind;
-use crate::{Permit, Report, State, TripReason, Verdict, trials};
+use crate::{Permit, Report, State, TripReason, Verdict, clock, trials};
 
 impl Breaker {
     /// The call goes well so far: a long trial counts its success here (a stream at its first content) and its
@@ -26,8 +26,22 @@ impl Breaker {
         }
     }
 
+    /// When the stay is over, whatever its trials.
+    pub(super) fn stay_end(&self) -> Option<u64> {
+        self.config.half_open_max_stay.map(|stay| self.since.saturating_add(clock::nanos(stay)))
+    }
+
+    /// The stay ends, or leases do, if it is time.
+    pub(super) fn settle_half_open(&mut self, now: u64) {
+        match self.stay_end().filter(|end| now >= *end) {
+            // Opened at the moment it was due, so that it does not matter who noticed when.
+            Some(end) => self.trip(TripReason::HalfOpenTimeout, None, end),
+            None => self.trials.expire(now),
+        }
+    }
+
     /// A trial of the present half-open stay has ended.
-    pub(super) fn conclude(&mut self, kind: Kind, report: Report, now: u64) {
+    pub(super) fn conclude(&mut self, kind: Kind, report: &Report, now: u64) {
         match kind {
             Kind::Trial(number) if self.trials.take(number).is_some() => {}
             Kind::Confirmed => return self.recant(report, now),
@@ -44,7 +58,7 @@ impl Breaker {
     }
 
     /// A trial that was confirmed in this very stay has failed: its success was none.
-    fn recant(&mut self, report: Report, now: u64) {
+    fn recant(&mut self, report: &Report, now: u64) {
         self.draw = report.draw;
         self.trials.results.failures += 1;
         // Judged by rate, the stay is still undecided: its last trial decides.
