@@ -3,7 +3,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::indexing_slicing,
     reason = "helpers of tests fail as tests do; the configuration excuses only the tests themselves"
 )]
 
@@ -65,8 +64,8 @@ impl Demo {
         assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     }
 
-    /// Its report, when it ends by itself; standard output holds nothing else.
-    async fn end(mut self) -> (Value, ExitStatus) {
+    /// Its report, when it ends by itself, its exit status, and what it said besides. Standard output holds nothing else.
+    async fn end(mut self) -> (Value, ExitStatus, String) {
         let (mut text, mut rest) = (String::new(), String::new());
         let mut stdout = self.child.stdout.take().unwrap();
         let mut stderr = self.log.into_inner();
@@ -82,8 +81,7 @@ impl Demo {
         told.unwrap();
         let report =
             serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text:?}, and {rest}"));
-        println!("{report:#}\n{rest}");
-        (report, status.unwrap())
+        (report, status.unwrap(), rest)
     }
 }
 
@@ -125,8 +123,8 @@ fn assert_keys(value: &Value, expected: &[&str]) {
 
 #[tokio::test]
 async fn no_request_fails_in_the_four_acts() {
-    let (report, status) = Demo::start(&["--seconds", "8", "--seed", "7"]).await.end().await;
-    assert_eq!(status.code(), Some(0));
+    let (report, status, log) = Demo::start(&["--seconds", "8", "--seed", "7"]).await.end().await;
+    assert_eq!(status.code(), Some(0), "{report:#}\n{log}");
     assert_eq!((&report["failed"], &report["truncated"]), (&0.into(), &0.into()));
     assert_eq!((&report["seed"], &report["seconds"]), (&7.into(), &8.into()));
     assert!(report["requests"].as_u64().unwrap() > 300);
@@ -190,8 +188,8 @@ async fn an_interrupted_demo_reports_what_it_has() {
     })
     .await;
     demo.interrupt();
-    let (report, status) = demo.end().await;
-    assert_eq!(status.code(), Some(0));
+    let (report, status, log) = demo.end().await;
+    assert_eq!(status.code(), Some(0), "{report:#}\n{log}");
     assert!(report["requests"].as_u64().unwrap() > 10);
     assert!(report["seconds"].as_u64().unwrap() < 60);
     assert_eq!(
@@ -234,8 +232,9 @@ async fn a_demo_in_which_callers_are_failed_says_so() {
     let everywhere = ["us-east", "eu-west", "ap-southeast"].map(cut).concat();
     let scenario = short_scenario("cut", &everywhere);
     let demo = Demo::start(&["--seconds", "8", "--scenario", &scenario]).await;
-    let (report, status) = demo.end().await;
+    let (report, status, log) = demo.end().await;
     assert_eq!(status.code(), Some(1));
+    assert!(log.contains("a caller got no whole answer: "), "{log}");
     assert!(report["failed"].as_u64().unwrap() > 0, "plain answers");
     assert!(report["truncated"].as_u64().unwrap() > 0, "streams");
 }

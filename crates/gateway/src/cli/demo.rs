@@ -58,7 +58,7 @@ impl Args {
             .map_err(|error| Failed::from(format!("{}: {error}", path.display())))?;
         scenario.seed = self.seed.unwrap_or(scenario.seed);
         let own = scenario.duration();
-        let length = wanted.unwrap_or(if own.is_zero() { default } else { own.min(LONGEST) });
-        Ok((scenario, length))
+        let own = if own.is_zero() { default } else { own.min(LONGEST) };
+        Ok((scenario, wanted.unwrap_or(own)))
     }
 }

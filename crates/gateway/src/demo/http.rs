@@ -91,14 +91,12 @@ fn request(
     question: &Question,
     near: Option<&str>,
 ) -> Result<Request<Full<Bytes>>, http::Error> {
-    let mut body = json!({
+    let body = json!({
         "model": model,
         "stream": question.stream,
+        "stream_options": question.stream.then(|| json!({"include_usage": true})),
         "messages": [{"role": "user", "content": format!("What does wave {:x} bring?", question.draw)}],
     });
-    if question.stream {
-        body["stream_options"] = json!({"include_usage": true});
-    }
     let mut request = Request::builder()
         .method(Method::POST)
         .uri(format!("{base_url}/chat/completions"))

@@ -79,7 +79,7 @@ impl Iterator for Schedule<'_> {
                 due,
                 act: index,
                 place: self.draws.below(self.scenario.regions.len()),
-                stream: self.draws.next() % 2 == 0,
+                stream: self.draws.next().is_multiple_of(2),
                 patience: act.and_then(|act| act.patience),
                 draw: self.draws.next(),
             });
