@@ -1,13 +1,17 @@
 //! The naive breaker: keeps every call ever reported and counts them again each time it is asked.
 //!
-//! It exists to be compared with. Whatever it does is meant to be obvious, at any cost in time and memory.
+//! It exists to be compared with. Whatever it does is meant to be obvious, at any cost in time and memory. It reads a
+//! config with its own eyes and shares no step of the machine's: a fault in both would have to be made twice.
+
+mod reading;
 
 use std::time::{Duration, Instant};
 
+use self::reading::{Outcome, exceeded, nanos, open_time, rules, size};
 use crate::state::Kind;
 use crate::{
-    BreakerConfig, ConfigError, Counts, Event, Gate, Permit, Rejected, Report, State, Thresholds, TripReason,
-    TripRule, Verdict, clock,
+    BreakerConfig, ConfigError, Event, Gate, Permit, Rejected, Report, State, Thresholds, TripReason,
+    TripRule, Verdict,
 };
 
 /// A call that was counted.
@@ -30,7 +34,7 @@ struct Trial {
 enum Fate {
     Out,
     GivenBack,
-    Counted { failed: bool, duration: Option<Duration> },
+    Counted(Outcome),
 }
 
 /// A stay in one state, with all that was counted in it.
@@ -69,7 +73,7 @@ impl Model {
     }
 
     fn read(&self, instant: Instant) -> u64 {
-        clock::nanos(instant.saturating_duration_since(self.origin))
+        nanos(instant.saturating_duration_since(self.origin))
     }
 
     fn epoch(&self) -> u64 {
@@ -99,14 +103,14 @@ impl Model {
 
     /// The end of a half-open stay, if that is over.
     fn overdue(&self, now: u64) -> Option<u64> {
-        let end = self.stay().since.saturating_add(clock::nanos(self.config.half_open_max_stay?));
+        let end = self.stay().since.saturating_add(nanos(self.config.half_open_max_stay?));
         (self.stay().state == State::HalfOpen && end <= now).then_some(end)
     }
 
     /// Openings since the last close, counted over the whole history.
-    fn openings(&self) -> u32 {
+    fn openings(&self) -> usize {
         let since_close = self.stays.iter().rev().take_while(|stay| stay.state != State::Closed);
-        since_close.filter(|stay| stay.state == State::Open).count().try_into().unwrap_or(u32::MAX)
+        since_close.filter(|stay| stay.state == State::Open).count()
     }
 
     fn enter(&mut self, state: State, at: u64, until: u64) {
@@ -125,7 +129,7 @@ impl Model {
     }
 
     fn trip(&mut self, reason: TripReason, wish: Option<Duration>, at: u64) {
-        let until = at.saturating_add(self.config.open_time(self.openings(), wish, self.draw));
+        let until = at.saturating_add(nanos(open_time(&self.config, self.openings(), wish, self.draw)));
         self.reason = Some(reason);
         self.enter(State::Open, at, until);
     }
@@ -139,54 +143,44 @@ impl Model {
     fn fired(&self, now: u64) -> Option<TripReason> {
         let samples = &self.stay().samples;
         let run = samples.iter().rev().take_while(|sample| sample.verdict == Verdict::Failure).count();
-        self.config.all_rules().find_map(|rule| {
+        rules(&self.config).into_iter().find_map(|rule| {
             let (inside, min_calls, thresholds): (Vec<&Sample>, u32, Thresholds) = match rule {
                 TripRule::Consecutive { failures } => {
-                    let enough = failures > 0 && run >= usize::try_from(failures).unwrap_or(usize::MAX);
+                    let enough = failures > 0 && run >= size(failures);
                     return enough.then_some(TripReason::Consecutive);
                 }
-                TripRule::CountWindow { size, min_calls, thresholds } => {
-                    let size = usize::try_from(size).unwrap_or(usize::MAX);
-                    let min_calls = min_calls.min(u32::try_from(size).unwrap_or(u32::MAX));
-                    (samples.iter().rev().take(size).collect(), min_calls, thresholds)
+                TripRule::CountWindow { size: calls, min_calls, thresholds } => {
+                    (samples.iter().rev().take(size(calls)).collect(), min_calls.min(calls), thresholds)
                 }
                 TripRule::TimeWindow { length, buckets, min_calls, thresholds } => {
-                    let width = clock::nanos(length) / u64::from(buckets);
+                    let width = nanos(length) / u64::from(buckets);
                     let live = |at: u64| at / width + u64::from(buckets) > now / width;
                     (samples.iter().filter(|sample| live(sample.at)).collect(), min_calls, thresholds)
                 }
             };
-            let results = inside.iter().map(|sample| (sample.verdict != Verdict::Success, sample.duration));
-            let counts = tally(results, &thresholds);
-            if counts.total < min_calls.max(1) { None } else { thresholds.judge(counts) }
+            let outcome = |sample: &&Sample| Outcome {
+                failed: matches!(sample.verdict, Verdict::Failure | Verdict::RateLimited),
+                duration: sample.duration,
+            };
+            let outcomes: Vec<Outcome> = inside.iter().map(outcome).collect();
+            if outcomes.len() < size(min_calls) { None } else { exceeded(&outcomes, &thresholds) }
         })
     }
 
-    /// Counts a trial's result; `None` is one that says nothing.
-    fn weigh(
-        &mut self,
-        number: u64,
-        failed: bool,
-        duration: Option<Duration>,
-        wish: Option<Duration>,
-        now: u64,
-    ) {
-        self.set_fate(number, Fate::Counted { failed, duration });
-        let config = &self.config;
-        let results = self.stay().trials.iter().filter_map(|trial| match trial.fate {
-            Fate::Counted { failed, duration } => Some((failed, duration)),
-            Fate::Out | Fate::GivenBack => None,
-        });
-        let thresholds = config.half_open_rate.unwrap_or_default();
-        let counts = tally(results, &thresholds);
-        let (successes, trials) = (config.success_threshold, config.half_open_max_calls);
-        match config.half_open_rate {
-            None if failed => self.trip(TripReason::TrialFailed, wish, now),
-            None if counts.total - counts.failures >= successes => self.close(now),
-            Some(_) if counts.total == trials => match thresholds.judge(counts) {
-                Some(reason) => self.trip(reason, wish, now),
-                None => self.close(now),
-            },
+    /// Counts a trial's result.
+    fn weigh(&mut self, number: u64, outcome: Outcome, wish: Option<Duration>, now: u64) {
+        self.set_fate(number, Fate::Counted(outcome));
+        let outcomes: Vec<Outcome> = self.stay().trials.iter().filter_map(Trial::outcome).collect();
+        let successes = outcomes.iter().filter(|outcome| !outcome.failed).count();
+        match self.config.half_open_rate {
+            None if outcome.failed => self.trip(TripReason::TrialFailed, wish, now),
+            None if successes == size(self.config.success_threshold) => self.close(now),
+            Some(thresholds) if outcomes.len() == size(self.config.half_open_max_calls) => {
+                match exceeded(&outcomes, &thresholds) {
+                    Some(reason) => self.trip(reason, wish, now),
+                    None => self.close(now),
+                }
+            }
             None | Some(_) => {}
         }
     }
@@ -206,16 +200,19 @@ impl Model {
         let taken = |trial: &&Trial| match trial.fate {
             Fate::Out => trial.lease_end > now,
             Fate::GivenBack => false,
-            Fate::Counted { .. } => true,
+            Fate::Counted(_) => true,
         };
         self.stay().trials.iter().filter(taken).count()
     }
 }
 
-fn tally(results: impl Iterator<Item = (bool, Option<Duration>)>, thresholds: &Thresholds) -> Counts {
-    let mut counts = Counts::default();
-    results.for_each(|(failed, duration)| counts.add(failed, thresholds.is_slow(duration)));
-    counts
+impl Trial {
+    const fn outcome(&self) -> Option<Outcome> {
+        match self.fate {
+            Fate::Counted(outcome) => Some(outcome),
+            Fate::Out | Fate::GivenBack => None,
+        }
+    }
 }
 
 impl Gate for Model {
@@ -262,14 +259,15 @@ impl Gate for Model {
                 }
                 self.draw = report.draw;
                 let limited = verdict == Verdict::RateLimited && self.config.rate_limited_fails;
-                self.weigh(number, limited || verdict == Verdict::Failure, report.duration, wish, now);
+                let failed = limited || verdict == Verdict::Failure;
+                self.weigh(number, Outcome { failed, duration: report.duration }, wish, now);
             }
             (State::HalfOpen, Kind::Confirmed) => {
                 // One of the successes was none; which one makes no difference.
                 self.draw = report.draw;
                 let counted = self.stay_mut().trials.iter_mut().find_map(|trial| match &mut trial.fate {
-                    Fate::Counted { failed, .. } if !*failed => Some(failed),
-                    Fate::Counted { .. } | Fate::Out | Fate::GivenBack => None,
+                    Fate::Counted(outcome) if !outcome.failed => Some(&mut outcome.failed),
+                    Fate::Counted(_) | Fate::Out | Fate::GivenBack => None,
                 });
                 if let Some(failed) = counted {
                     *failed = true;
@@ -297,7 +295,8 @@ impl Gate for Model {
         else {
             return;
         };
-        self.weigh(number, false, Some(Duration::from_nanos(now - since)), None, now);
+        let outcome = Outcome { failed: false, duration: Some(Duration::from_nanos(now - since)) };
+        self.weigh(number, outcome, None, now);
         *permit = Permit { epoch: self.epoch(), kind: Kind::Confirmed };
     }
 
@@ -308,12 +307,11 @@ impl Gate for Model {
     fn admits(&self, now: Instant) -> Result<(), Rejected> {
         let mut later = self.clone();
         let now = later.tick(now);
-        let trials = usize::try_from(self.config.half_open_max_calls).unwrap_or(usize::MAX);
         match later.stay().state {
             State::Closed | State::Disabled => Ok(()),
             State::Open if now >= later.stay().until => Ok(()),
             State::Open => Err(Rejected::new(later.open_until())),
-            State::HalfOpen if later.slots_taken(now) < trials => Ok(()),
+            State::HalfOpen if later.slots_taken(now) < size(self.config.half_open_max_calls) => Ok(()),
             State::HalfOpen | State::ForcedOpen => Err(Rejected::new(None)),
         }
     }
@@ -355,7 +353,7 @@ impl Gate for Model {
 
     fn open_for(&mut self, duration: Duration, now: Instant) {
         let now = self.tick(now);
-        let until = now.saturating_add(clock::nanos(duration));
+        let until = now.saturating_add(nanos(duration));
         self.reason = Some(TripReason::Manual);
         if self.stay().state == State::Open {
             self.stay_mut().until = until;
