@@ -133,9 +133,14 @@ fn tenths(tenths: u8) -> Ratio {
     Ratio::new(f64::from(tenths) / 10.0).unwrap_or(Ratio::ONE)
 }
 
+/// How long calls take: few values, so that one equals a threshold now and then.
+fn call_times() -> impl Strategy<Value = Duration> + Clone {
+    (0..8_u64).prop_map(|quarters| Duration::from_millis(250 * quarters))
+}
+
 /// Thresholds of every mixture.
 pub fn thresholds() -> impl Strategy<Value = Thresholds> {
-    (option::of(ratios()), option::of(ratios()), option::of((ratios(), ms(1..2000)))).prop_map(
+    (option::of(ratios()), option::of(ratios()), option::of((ratios(), call_times()))).prop_map(
         |(failure_rate, success_rate_below, slow)| Thresholds {
             failure_rate,
             success_rate_below,
@@ -197,7 +202,7 @@ pub fn reports() -> impl Strategy<Value = Report> {
         1 => Just(Verdict::Ignored),
     ];
     let wishes = option::weighted(0.1, ms(0..600_000));
-    (verdicts, option::of(ms(0..4000)), wishes, any::<u64>())
+    (verdicts, option::of(call_times()), wishes, any::<u64>())
         .prop_map(|(verdict, duration, retry_after, draw)| Report { verdict, duration, retry_after, draw })
 }
 

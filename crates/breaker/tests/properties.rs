@@ -91,12 +91,25 @@ proptest! {
     /// **Trials are bounded.** In one half-open stay at most so many trials are out or spent (invariant 11). Fails
     /// if a spent slot is handed out again.
     #[test]
-    fn trials_in_one_stay_never_exceed_their_number(config in configs(), asks in 1..40_usize) {
+    fn trials_in_one_stay_never_exceed_their_number(
+        config in configs(), answered in prop::collection::vec(any::<bool>(), 1..40),
+    ) {
         let now = t0();
         let mut breaker = tripped(&config, now);
         let later = now + config.recovery_timeout;
-        let admitted = (0..asks).filter_map(|_| breaker.acquire(later).ok()).count();
-        prop_assert_eq!(admitted, asks.min(config.half_open_max_calls as usize));
+        let mut admitted = 0;
+        for (asks, answered) in answered.iter().enumerate() {
+            if let Ok(permit) = breaker.acquire(later) {
+                admitted += 1;
+                if *answered {
+                    breaker.report(permit, Verdict::Success, later);
+                }
+            }
+            if breaker.state(later) != State::HalfOpen {
+                break;
+            }
+            prop_assert_eq!(admitted, (asks + 1).min(config.half_open_max_calls as usize));
+        }
     }
 
     /// **It always comes back.** Whatever happened, once every permit is past its lease the circuit admits at a
@@ -266,7 +279,13 @@ proptest! {
         config.recovery_factor = f64::from(factor);
         config.jitter = Ratio::new(jitter).expect("a ratio");
         let mut now = t0();
-        let mut breaker = breaker(&config, now);
+        // Opened and closed once before: that opening is no longer counted.
+        let mut breaker = tripped(&config, now);
+        now += config.recovery_timeout;
+        for _ in 0..config.success_threshold {
+            let permit = breaker.acquire(now).expect("a trial");
+            breaker.report(permit, Verdict::Success, now);
+        }
         let mut report = Report::new(Verdict::Failure).draw(draw);
         for round in 0..=k {
             now = breaker.open_until().unwrap_or(now);
