@@ -102,6 +102,12 @@ async fn send(address: SocketAddr, request: &str) -> String {
     answer
 }
 
+fn post(path: &str, body: &str) -> String {
+    let length = body.len();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n");
+    format!("{head}connection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+}
+
 /// A scenario of one act of a second, with these lines more.
 fn short_scenario(name: &str, more: &str) -> String {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}.toml", std::process::id()));
@@ -212,10 +218,11 @@ async fn a_demo_that_keeps_on_serves_until_it_is_interrupted() {
     let report: Value = serde_json::from_str(&line).unwrap();
     assert_eq!((&report["seed"], &report["acts"][0]["name"]), (&3.into(), &"short".into()));
 
-    let body = r#"{"model":"gpt-4.1","messages":[{"role":"user","content":"ahoy"}]}"#;
-    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
-    let request = format!("{head}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-    let answer = send(demo.listen, &request).await;
+    let chaos = post("/chaos", r#"{"region":"ap-southeast","fault":"reset","for":"1h"}"#);
+    let answer = send(demo.admin, &chaos).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let ahoy = r#"{"model":"gpt-4.1","messages":[{"role":"user","content":"ahoy"}]}"#;
+    let answer = send(demo.listen, &post("/v1/chat/completions", ahoy)).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(sim::LAST_WORD), "{answer}");
 
     demo.interrupt();
