@@ -54,6 +54,7 @@ mod sample;
 mod score;
 mod selector;
 mod shared;
+mod state;
 
 #[cfg(feature = "proptest")]
 pub mod testing;

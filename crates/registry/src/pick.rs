@@ -8,7 +8,7 @@ use crate::deployment::DeploymentId;
 use crate::error::{NoPick, Refusal, Why};
 use crate::query::Query;
 use crate::quota::CooldownOrigin;
-use crate::registry::State;
+use crate::state::State;
 use std::time::Instant;
 
 /// The deployment to ask.

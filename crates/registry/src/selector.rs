@@ -25,8 +25,8 @@ use crate::deployment::{Deployment, DeploymentId};
 use crate::latency::millis;
 use crate::pick::{Cooldowns, admit};
 use crate::query::Query;
-use crate::registry::{State, Table};
 use crate::score::Rank;
+use crate::state::{State, Table};
 use std::fmt;
 use std::time::Instant;
 

@@ -7,7 +7,7 @@ use outrigger_registry::{Deployment, Query, Registry, RegistryConfig};
 
 #[test]
 fn a_pick_allocates_nothing() {
-    for size in [3, 16, 256] {
+    for size in [3, 16, 256, 4096] {
         let mut registry = Registry::new(RegistryConfig::default()).unwrap();
         let ids: Vec<_> =
             (0..size).map(|n| registry.insert(Deployment::new("p", format!("r{n}"), "m"))).collect();
