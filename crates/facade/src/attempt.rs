@@ -3,7 +3,7 @@
 //! An attempt decides nothing: it has no time limit of its own and does not know of others. Dropping its future gives the
 //! upstream connection up.
 
-use std::{future::poll_fn, sync::Arc};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
@@ -17,6 +17,8 @@ use crate::{
     shared::Shared,
 };
 
+/// How long the body of a refusal is waited for: its status has said enough to go elsewhere.
+const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// The most that is held of a stream before its first content: pings, comments, role-only deltas.
 const MAX_PREAMBLE: usize = 1 << 20;
 
@@ -68,15 +70,18 @@ pub(crate) async fn run(
     let head = Head { status, headers };
     if !status.is_success() {
         let mut reader = Reader::plain(body);
-        // A refusal that breaks off is classified by what came of it.
-        let (body, _) = hold(&mut reader, wire::MAX_ERROR_BODY).await;
-        return refused(&shared, head, body);
+        // A refusal that breaks off or dawdles is classified by its status.
+        let held = tokio::time::timeout(REFUSAL_TIME, hold(&mut reader, wire::MAX_ERROR_BODY)).await;
+        return refused(&shared, head, held.map(|(body, _)| body).unwrap_or_default());
     }
     if outgoing.request.is_stream() && is_event_stream(&head.headers) {
         return first_content(head, Reader::events(body)).await;
     }
     let mut reader = Reader::plain(body);
     match hold(&mut reader, shared.max_held).await {
+        (_, Progress::Read { .. }) if outgoing.request.is_stream() => {
+            failed(AttemptFailure { status: Some(status.as_u16()), ..AttemptFailure::new(Class::Malformed) })
+        }
         (beginning, Progress::Read { .. }) => {
             // Larger than may be held: it flows from here, and can no longer be retried.
             Ended::Speaking { head, reader: reader.starting_with(beginning) }
@@ -139,14 +144,22 @@ async fn hold(reader: &mut Reader, limit: usize) -> (Bytes, Progress) {
 fn whole(head: Head, bytes: Bytes, stream_wanted: bool) -> Ended {
     let facts = wire::read_chat_answer(&bytes);
     // A stream was asked for: an answer that does not stream is not what the caller can read.
-    let class =
-        facts.failure().map(|failure| failure.class).or_else(|| stream_wanted.then_some(Class::Malformed));
-    match class {
-        Some(class) => {
-            failed(AttemptFailure { status: Some(head.status.as_u16()), ..AttemptFailure::new(class) })
-        }
+    let malformed = || stream_wanted.then(|| wire::Failure::new(Class::Malformed));
+    match facts.failure().or_else(malformed) {
+        Some(said) => in_band(head, &said, bytes),
         None => Ended::Whole { head, bytes, usage: facts.usage },
     }
+}
+
+/// A failure that came as a success. To a caller whose fault it is, it is a refusal like any other.
+fn in_band(head: Head, said: &wire::Failure, body: Bytes) -> Ended {
+    let failure = AttemptFailure {
+        status: Some(head.status.as_u16()),
+        retry_after: said.retry_after,
+        ..AttemptFailure::new(said.class)
+    };
+    let head = Head { status: StatusCode::BAD_REQUEST, ..head };
+    Ended::Failed { failure, refusal: Some(Refusal { head, body }) }
 }
 
 /// A refusal: its class is read from its body, not only from its status.

@@ -111,6 +111,7 @@ impl Drive {
                 Some((ordinal, Ended::Whole { head, bytes, usage })) => {
                     // 6. A whole answer ends the call.
                     self.record_winner(ordinal, &head);
+                    self.running.clear();
                     self.tell(Event::Answered { call, attempt: ordinal, usage });
                     self.in_progress = None;
                     let cost = usage
@@ -233,8 +234,8 @@ impl Drive {
 
     /// The call ended without an answer.
     fn give_up(&mut self, finish: Finish) -> CallError {
-        self.in_progress = None;
         self.running.clear();
+        self.in_progress = None;
         self.record_unfinished(wire::Class::Timeout);
         let attempts = std::mem::take(&mut self.records);
         let model =

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     config::CheckKind,
-    engine::Endpoint,
+    engine::{Check, Endpoint},
     shared::{Shared, now},
 };
 
@@ -85,9 +85,12 @@ async fn rounds(shared: &Arc<Shared>, endpoint: usize, every: Duration) {
 /// One check of one endpoint, if it is needed.
 async fn check(shared: &Arc<Shared>, endpoint: usize, every: Duration) {
     let Some(place) = shared.plan.endpoints.get(endpoint) else { return };
+    let asked = asked_by_chat(shared, endpoint, place);
     let lease = CHECK_TIMEOUT + Duration::from_secs(5);
-    let Some(check) = shared.engine().begin_check(endpoint, every, lease, now()) else { return };
-    let request = request(shared, endpoint, place);
+    let begun = shared.engine().begin_check(endpoint, asked, every, lease, now());
+    let Some(check) = begun else { return };
+    let running = Running { shared, check: Some(check) };
+    let request = request(shared, asked, place);
     let answered = tokio::time::timeout(CHECK_TIMEOUT, shared.transport.send(request)).await;
     let class = match answered {
         Ok(Ok(response)) if response.status.is_success() => None,
@@ -98,16 +101,45 @@ async fn check(shared: &Arc<Shared>, endpoint: usize, every: Duration) {
         Ok(Err(error)) => Some(crate::attempt::unsent(&error).class),
         Err(_) => Some(wire::Class::Timeout),
     };
-    let mut actions = Vec::new();
-    shared.engine().end_check(check, class, now(), &mut actions);
-    shared.notify(&mut actions, 0);
+    running.end(class);
+}
+
+/// A check whose request is under way.
+///
+/// # Drop
+/// Dropping it gives the check up: its permits are free again, and no verdict is counted.
+struct Running<'a> {
+    shared: &'a Shared,
+    check: Option<Check>,
+}
+
+impl Running<'_> {
+    fn end(mut self, class: Option<wire::Class>) {
+        if let Some(check) = self.check.take() {
+            let mut actions = Vec::new();
+            self.shared.engine().end_check(check, class, now(), &mut actions);
+            self.shared.notify(&mut actions, 0);
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if let Some(check) = self.check.take() {
+            self.shared.engine().drop_check(check);
+        }
+    }
+}
+
+/// The deployment that a check by chat asks: the first one there.
+fn asked_by_chat(shared: &Shared, endpoint: usize, place: &Endpoint) -> Option<usize> {
+    let is_chat = place.health_check.as_ref().is_some_and(|check| check.kind == CheckKind::Chat);
+    shared.plan.deployments.iter().position(|deployment| is_chat && deployment.endpoint == endpoint)
 }
 
 /// The list of models, or a chat of one token, which is billed and finds out more.
-fn request(shared: &Shared, endpoint: usize, place: &Endpoint) -> transport::Request {
-    let is_chat = place.health_check.as_ref().is_some_and(|check| check.kind == CheckKind::Chat);
-    let deployment =
-        shared.plan.deployments.iter().find(|deployment| is_chat && deployment.endpoint == endpoint);
+fn request(shared: &Shared, asked: Option<usize>, place: &Endpoint) -> transport::Request {
+    let deployment = asked.and_then(|number| shared.plan.deployments.get(number));
     let (method, url, body) = match deployment {
         Some(deployment) => {
             let messages = serde_json::json!([{ "role": "user", "content": "ping" }]);

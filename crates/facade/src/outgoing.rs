@@ -41,9 +41,15 @@ impl Outgoing {
         let endpoint = self.plan.endpoints.get(deployment.endpoint)?;
         let mut out = transport::Request::new(Method::POST, endpoint.chat.clone(), self.pool(&endpoint.pool));
         out.headers = endpoint.headers.clone();
-        for (name, value) in &self.request.headers {
-            if FORWARDED.contains(name) || endpoint.forward.contains(name) {
-                out.headers.insert(name.clone(), value.clone());
+        for name in self.request.headers.keys() {
+            let may_pass = FORWARDED.contains(name) || endpoint.forward.contains(name);
+            // What the configuration sets for the endpoint is not the caller's to change.
+            if !may_pass || endpoint.own_headers.contains(name) {
+                continue;
+            }
+            out.headers.remove(name);
+            for value in self.request.headers.get_all(name) {
+                out.headers.append(name.clone(), value.clone());
             }
         }
         out.body = self.body(&deployment.model_json);

@@ -31,10 +31,13 @@ pub(crate) enum Progress {
 /// A body being read.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    body: ResponseBody,
+    /// Gone once it has ended, and its connection with it.
+    body: Option<ResponseBody>,
     framing: Framing,
     /// Whole frames, ready for the caller.
     ready: VecDeque<Bytes>,
+    /// Bytes in them.
+    held: usize,
     /// The beginning of a frame whose end has not come.
     tail: Vec<Bytes>,
     /// What the stream has said so far.
@@ -64,11 +67,21 @@ impl Reader {
 
     fn new(body: ResponseBody, framing: Framing) -> Self {
         let (ready, tail) = (VecDeque::new(), Vec::new());
-        Self { body, framing, ready, tail, said: AnswerFacts::of_stream(), done: false, ended: None }
+        Self {
+            body: Some(body),
+            framing,
+            ready,
+            held: 0,
+            tail,
+            said: AnswerFacts::of_stream(),
+            done: false,
+            ended: None,
+        }
     }
 
     /// The same, with bytes put back that were taken from it.
     pub(crate) fn starting_with(mut self, beginning: Bytes) -> Self {
+        self.held = self.held.saturating_add(beginning.len());
         self.ready.push_front(beginning);
         self
     }
@@ -80,7 +93,20 @@ impl Reader {
 
     /// The next whole frames for the caller.
     pub(crate) fn take_ready(&mut self) -> Option<Bytes> {
-        self.ready.pop_front()
+        let chunk = self.ready.pop_front()?;
+        self.held = self.held.saturating_sub(chunk.len());
+        Some(chunk)
+    }
+
+    fn make_ready(&mut self, chunk: Bytes) {
+        self.held = self.held.saturating_add(chunk.len());
+        self.ready.push_back(chunk);
+    }
+
+    /// Gives the upstream connection up. What is ready stays.
+    pub(crate) fn close(&mut self) {
+        self.body = None;
+        self.ended.get_or_insert(Progress::Broken(Class::Cancelled));
     }
 
     /// Whether there are whole frames for the caller.
@@ -88,9 +114,9 @@ impl Reader {
         !self.ready.is_empty()
     }
 
-    /// Bytes held: read, and not yet taken.
+    /// Bytes of whole frames that were read and not yet taken. The beginning of a frame is bounded by the framer.
     pub(crate) fn held(&self) -> usize {
-        self.ready.iter().chain(&self.tail).map(Bytes::len).sum()
+        self.held
     }
 
     /// Reads one chunk of the body. After the end it says the same again.
@@ -98,7 +124,8 @@ impl Reader {
         if let Some(ended) = self.ended {
             return Poll::Ready(ended);
         }
-        let progress = match std::task::ready!(Pin::new(&mut self.body).poll_next(cx)) {
+        let Some(body) = &mut self.body else { return Poll::Ready(Progress::End) };
+        let progress = match std::task::ready!(Pin::new(body).poll_next(cx)) {
             // What is left of an unfinished frame is not a frame.
             None => Progress::End,
             Some(Ok(chunk)) => self.take_in(chunk),
@@ -110,13 +137,14 @@ impl Reader {
         };
         if !matches!(progress, Progress::Read { .. }) {
             self.ended = Some(progress);
+            self.body = None;
         }
         Poll::Ready(progress)
     }
 
     fn take_in(&mut self, chunk: Bytes) -> Progress {
         let Framing::Events(framer) = &mut self.framing else {
-            self.ready.push_back(chunk);
+            self.make_ready(chunk);
             return Progress::Read { content: true };
         };
         let (said, done) = (&mut self.said, &mut self.done);
@@ -143,8 +171,11 @@ impl Reader {
     /// `complete` bytes of the chunk end whole frames, the first of which may have begun in earlier chunks.
     fn pass_on(&mut self, mut chunk: Bytes, complete: usize) {
         if complete > 0 {
-            self.ready.extend(self.tail.drain(..));
-            self.ready.push_back(chunk.split_to(complete.min(chunk.len())));
+            for begun in std::mem::take(&mut self.tail) {
+                self.make_ready(begun);
+            }
+            let whole = chunk.split_to(complete.min(chunk.len()));
+            self.make_ready(whole);
         }
         if !chunk.is_empty() {
             self.tail.push(chunk);

@@ -119,21 +119,21 @@ impl Shared {
 
     /// Notes that a call or a stream is in progress until the returned token is dropped.
     pub(crate) fn enter(self: &Arc<Self>) -> InProgress {
-        self.in_progress.fetch_add(1, Ordering::AcqRel);
+        self.in_progress.fetch_add(1, Ordering::SeqCst);
         InProgress { shared: Arc::clone(self) }
     }
 
     pub(crate) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
+        self.closing.load(Ordering::SeqCst)
     }
 
     /// Takes no new calls from now on, and returns when those in progress have ended.
     pub(crate) async fn close(&self) {
-        self.closing.store(true, Ordering::Release);
+        self.closing.store(true, Ordering::SeqCst);
         self.idle.notify_waiters();
         loop {
             let ended = self.idle.notified();
-            if self.in_progress.load(Ordering::Acquire) == 0 {
+            if self.in_progress.load(Ordering::SeqCst) == 0 {
                 return;
             }
             ended.await;
@@ -169,7 +169,7 @@ impl InProgress {
 
 impl Drop for InProgress {
     fn drop(&mut self) {
-        if self.shared.in_progress.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.shared.in_progress.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.shared.idle.notify_waiters();
         }
     }

@@ -51,7 +51,7 @@ pub(crate) struct Origin {
 /// stalls or breaks ends with [`CallError::Truncated`].
 ///
 /// # Drop
-/// Dropping it before its end cancels the upstream request at once.
+/// Dropping it before its finish reason cancels the upstream request at once; after it, the answer counts as given.
 ///
 /// # Cancel safety
 /// [`next`](Self::next) loses nothing when its future is dropped.
@@ -61,6 +61,10 @@ pub struct AnswerStream {
     origin: Origin,
     in_progress: Option<InProgress>,
     last_content: Instant,
+    /// When the answer became whole.
+    whole_since: Option<Instant>,
+    /// When the caller was last given something: until it asks again, the silence is its own.
+    given: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     /// How it ended: what is still to be given before the end.
     ending: Option<Result<bool, Class>>,
@@ -72,7 +76,17 @@ impl AnswerStream {
         let last_content = now();
         let timer = Box::pin(tokio::time::sleep_until((last_content + origin.idle).into()));
         let summary = Summary { first_token: origin.first_token, ..Summary::default() };
-        Self { reader, origin, in_progress: Some(in_progress), last_content, timer, ending: None, summary }
+        Self {
+            reader,
+            origin,
+            in_progress: Some(in_progress),
+            last_content,
+            whole_since: None,
+            given: None,
+            timer,
+            ending: None,
+            summary,
+        }
     }
 
     /// The next bytes, or `None` after a whole answer.
@@ -102,8 +116,11 @@ impl AnswerStream {
 
     /// The instant at which its silence is too long.
     fn patience(&self) -> Instant {
-        let limit = if self.is_whole() { AFTERWORD } else { self.origin.idle };
-        (self.last_content + limit).min(self.origin.began + self.origin.longest)
+        let limit = match self.whole_since {
+            Some(since) => since + AFTERWORD,
+            None => self.last_content + self.origin.idle,
+        };
+        limit.min(self.origin.began + self.origin.longest)
     }
 
     fn is_whole(&self) -> bool {
@@ -113,10 +130,14 @@ impl AnswerStream {
     /// Reads on until there is something to give or the end is known.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            let was_whole = self.whole_since.is_some();
             match self.reader.poll_read(cx) {
                 Poll::Ready(Progress::Read { content }) => {
-                    if content || self.is_whole() {
+                    if content {
                         self.last_content = now();
+                    }
+                    if !was_whole && self.is_whole() {
+                        self.whole_since = Some(now());
                     }
                     if self.reader.has_ready() {
                         return Poll::Ready(());
@@ -128,7 +149,8 @@ impl AnswerStream {
                     return Poll::Ready(());
                 }
                 Poll::Ready(Progress::Broken(class)) => {
-                    self.ending = Some(if self.is_whole() { Ok(self.owes_done()) } else { Err(class) });
+                    // What broke may have come in one chunk with the finish reason, which then was never given.
+                    self.ending = Some(if was_whole { Ok(self.owes_done()) } else { Err(class) });
                     return Poll::Ready(());
                 }
                 // Said to be done: its connection goes back to the pool if its end is here already, and is not waited for.
@@ -164,6 +186,7 @@ impl AnswerStream {
     /// Tells the engine how it ended, once.
     fn conclude(&mut self, result: Result<(), Class>) {
         let Some(in_progress) = self.in_progress.take() else { return };
+        self.reader.close();
         let shared = in_progress.shared();
         let (call, attempt) = (self.origin.call, self.origin.attempt);
         let usage = self.reader.said.usage;
@@ -193,8 +216,12 @@ impl Stream for AnswerStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        if let Some(given) = this.given.take() {
+            this.last_content += now().saturating_duration_since(given);
+        }
         loop {
             if let Some(chunk) = this.reader.take_ready() {
+                this.given = Some(now());
                 return Poll::Ready(Some(Ok(chunk)));
             }
             match this.ending {
@@ -213,6 +240,11 @@ impl Stream for AnswerStream {
 
 impl Drop for AnswerStream {
     fn drop(&mut self) {
+        // A caller that stops reading behind the finish reason has had a whole answer.
+        if self.is_whole() {
+            self.conclude(Ok(()));
+        }
+        self.reader.close();
         if let Some(in_progress) = self.in_progress.take() {
             in_progress.shared().tell(Event::Cancelled { call: self.origin.call }, &mut Vec::new());
         }

@@ -63,7 +63,7 @@ pub struct Call {
     last: Option<(Key, Failed)>,
     /// Whether the free failover is spent.
     failed_over: bool,
-    /// Deployments asked a second time; each at most once.
+    /// The deployment that was asked a second time, or refused it: it is not asked again.
     repeated: Option<Key>,
     soonest: Option<Instant>,
     /// Whether every refusal and failure so far was a rate limit.
@@ -175,7 +175,9 @@ impl Call {
         if let Phase::Chosen { deployment, .. } = self.phase {
             self.soonest = earliest(self.soonest, retry_at);
             self.only_limits = false;
-            if !self.excluded.contains(&deployment) {
+            if self.excluded.contains(&deployment) {
+                self.repeated = Some(deployment);
+            } else {
                 self.excluded.push(deployment);
             }
             self.phase = Phase::Seek;

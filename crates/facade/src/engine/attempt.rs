@@ -6,9 +6,9 @@ use std::{
 };
 
 use breaker::{Report, Verdict};
-use policy::{Finish, Price};
+use policy::{Deadline, Finish, Price};
 use registry::{CooldownOrigin, InFlight, Kind, Sample};
-use wire::{Class, Usage};
+use wire::{Class, Level, Usage};
 
 use super::{
     CallState, Engine,
@@ -22,6 +22,9 @@ use crate::observe::{Notice, Outcome};
 /// How long after the call's deadline a trial's permit is given up for lost.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
+/// The least patience that a deadline's share may leave an attempt.
+const LEAST_SHARE: Duration = Duration::from_millis(250);
+
 /// An attempt that runs.
 #[derive(Debug)]
 pub(super) struct Attempt {
@@ -31,8 +34,9 @@ pub(super) struct Attempt {
     in_flight: InFlight,
     kind: Kind,
     started: Instant,
-    /// From here on its silence is a failure.
-    patience: Instant,
+    /// From here on its silence is a failure. A caller's short deadline may start another beside it sooner; that is the
+    /// caller's haste, and not this deployment's fault.
+    fault_at: Instant,
     first_token: Option<Duration>,
 }
 
@@ -46,13 +50,14 @@ impl Engine {
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
+        let mut earlier = state.paid;
         if let Price::Budget(cost) = price {
             let paid = self.budgets.get_mut(state.ask.model).is_some_and(|budget| budget.withdraw(cost));
             if !paid {
                 state.machine.on_unpaid();
                 return;
             }
-            state.paid = Some(cost);
+            earlier = state.paid.replace(cost);
         }
         let deadline = state.machine.deadline();
         let leave = match self.circuits.acquire(deployment, deadline + LEASE_MARGIN, now) {
@@ -60,7 +65,7 @@ impl Engine {
             Err(rejected) => {
                 if let (Price::Budget(cost), Some(budget)) = (price, self.budgets.get_mut(state.ask.model)) {
                     budget.deposit(cost);
-                    state.paid = None;
+                    state.paid = earlier;
                 }
                 state.machine.on_refused(rejected.retry_at);
                 return;
@@ -71,7 +76,10 @@ impl Engine {
         let Some(model) = self.plan.models.get(state.ask.model) else { return };
         let view = self.registry.view(id, now);
         let estimate = view.and_then(|view| if state.ask.stream { view.ttft_ms } else { view.answer_ms });
-        let patience = now + limits::patience(&model.timeouts, state.ask.stream, estimate);
+        let limit = limits::patience(&model.timeouts, state.ask.stream, estimate);
+        let fault_at = now + limit;
+        // Half of what is left, so that a silent attempt leaves as much again for the next.
+        let patience = Deadline::at(deadline).split(now, 2, LEAST_SHARE, limit);
         let in_flight = self.registry.begin(id, now);
         let ordinal = state.machine.on_start(patience);
         if let Some(counters) = self.counters.get_mut(deployment) {
@@ -97,7 +105,7 @@ impl Engine {
             in_flight,
             kind: if state.ask.stream { Kind::Stream } else { Kind::Whole },
             started: now,
-            patience,
+            fault_at,
             first_token: None,
         });
         actions.push(Action::Start { attempt: ordinal, deployment });
@@ -124,7 +132,9 @@ impl Engine {
         state.machine.on_answer(ordinal);
         let deployment = attempt.deployment;
         self.circuits.confirm(deployment, &mut attempt.leave, now);
-        self.registry.first_token(&mut attempt.in_flight, first_token, now);
+        if attempt.kind == Kind::Stream {
+            self.registry.first_token(&mut attempt.in_flight, first_token, now);
+        }
         self.notice_transitions(deployment, now, actions);
     }
 
@@ -217,7 +227,7 @@ impl Engine {
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
-        if now >= attempt.patience && attempt.first_token.is_none() {
+        if now >= attempt.fault_at && attempt.first_token.is_none() {
             let failure = AttemptFailure::new(Class::Timeout);
             self.charge_failure(model, attempt, &failure, now, 0, actions);
         } else {
@@ -263,7 +273,8 @@ impl Engine {
             other => other,
         };
         let report = |verdict| {
-            let report = Report::new(verdict).duration(took).draw(draw);
+            // A stream's duration is its time to first token, however it ended.
+            let report = Report::new(verdict).duration(first_token.unwrap_or(took)).draw(draw);
             match failure.retry_after {
                 Some(wait) => report.retry_after(wait),
                 None => report,
@@ -280,9 +291,12 @@ impl Engine {
         };
         self.settle(attempt, report(verdict), sample, now);
         if takes_out {
-            self.circuits.take_out(deployment, failure.class);
+            let until = failure.retry_after.and_then(|wait| now.checked_add(wait));
+            self.circuits.take_out(deployment, failure.class, until);
         }
-        if let Some(counters) = self.counters.get_mut(deployment) {
+        if failure.class.level() != Level::Nobody
+            && let Some(counters) = self.counters.get_mut(deployment)
+        {
             counters.failures += 1;
         }
         self.notice_transitions(deployment, now, actions);

@@ -1,32 +1,42 @@
 //! Health checks within the engine: which are needed, what leave they take, what their result means.
+//!
+//! One check is one request, so it counts once at its endpoint, however many models are deployed there. A list of models
+//! speaks for every idle deployment of the endpoint; a chat speaks for the deployment it asked, and for no other.
 
 use std::time::{Duration, Instant};
 
-use breaker::{Report, Verdict};
+use breaker::{Permit, Report, Verdict};
 use registry::{InFlight, Sample};
 use wire::Class;
 
 use super::{Engine, attribute, circuits::Leave, event::Action};
 
-/// A health check that runs: leave of an endpoint and all its deployments.
+/// A health check that runs: leave of an endpoint, and of the deployments that it speaks for.
 #[derive(Debug)]
 pub(crate) struct Check {
+    endpoint: usize,
+    permit: Permit,
     parts: Vec<(usize, Leave, InFlight)>,
 }
 
 impl Engine {
-    /// Begins a check of an endpoint, unless it carries traffic (an attempt within `every`) or its circuits refuse.
+    /// Begins a check of an endpoint, unless every deployment that it would speak for carries traffic (something in flight,
+    /// or a success within `every`), or a circuit refuses. With `only`, it speaks for that deployment alone.
     pub(crate) fn begin_check(
         &mut self,
         endpoint: usize,
+        only: Option<usize>,
         every: Duration,
         lease: Duration,
         now: Instant,
     ) -> Option<Check> {
+        let lease_end = now.checked_add(lease)?;
+        let permit = self.circuits.acquire_endpoint(endpoint, lease_end, now).ok()?;
         let mut parts = Vec::new();
         for number in 0..self.plan.deployments.len() {
             let at = self.plan.deployments.get(number).map(|deployment| deployment.endpoint);
-            let Some(&id) = self.ids.get(number).filter(|_| at == Some(endpoint)) else { continue };
+            let is_meant = at == Some(endpoint) && only.is_none_or(|only| only == number);
+            let Some(&id) = self.ids.get(number).filter(|_| is_meant) else { continue };
             let is_busy = self.registry.view(id, now).is_some_and(|view| {
                 view.in_flight > 0
                     || view.last_success.is_some_and(|at| now.saturating_duration_since(at) < every)
@@ -34,11 +44,15 @@ impl Engine {
             if is_busy {
                 continue;
             }
-            if let Ok(leave) = self.circuits.acquire(number, now + lease, now) {
+            if let Ok(leave) = self.circuits.acquire_own(number, lease_end, now) {
                 parts.push((number, leave, self.registry.begin(id, now)));
             }
         }
-        (!parts.is_empty()).then_some(Check { parts })
+        if parts.is_empty() {
+            self.circuits.release_endpoint(endpoint, permit);
+            return None;
+        }
+        Some(Check { endpoint, permit, parts })
     }
 
     /// A check ended: `class` says how it failed. A list of models answers in no time that an answer could be compared
@@ -50,21 +64,29 @@ impl Engine {
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
-        for (number, mut leave, in_flight) in check.parts {
-            let charge = class.map(attribute::charge);
-            let (endpoint, own, sample) = match charge {
-                None => (
-                    Verdict::Success,
-                    Verdict::Success,
-                    Sample::Success { first_token: None, answer: None, tokens: 0 },
-                ),
-                Some(charge) if charge.hurts_score => (charge.endpoint, charge.deployment, Sample::Failure),
-                Some(charge) => (charge.endpoint, Verdict::Ignored, Sample::Neutral),
-            };
-            self.circuits.report_endpoint(number, &mut leave, Report::new(endpoint), now);
+        let (at_endpoint, own, sample) = match class.map(attribute::charge) {
+            None => (
+                Verdict::Success,
+                Verdict::Success,
+                Sample::Success { first_token: None, answer: None, tokens: 0 },
+            ),
+            Some(charge) if charge.hurts_score => (charge.endpoint, charge.deployment, Sample::Failure),
+            Some(charge) => (charge.endpoint, Verdict::Ignored, Sample::Neutral),
+        };
+        self.circuits.settle_endpoint(check.endpoint, check.permit, Report::new(at_endpoint), now);
+        for (number, leave, in_flight) in check.parts {
             self.registry.finish(in_flight, sample, now);
             self.circuits.report(number, leave, Report::new(own), now);
             self.notice_transitions(number, now, actions);
+        }
+    }
+
+    /// A check was given up: no verdict, nothing in flight.
+    pub(crate) fn drop_check(&mut self, check: Check) {
+        self.circuits.release_endpoint(check.endpoint, check.permit);
+        for (number, leave, in_flight) in check.parts {
+            self.registry.abandon(in_flight);
+            self.circuits.release(number, leave);
         }
     }
 }

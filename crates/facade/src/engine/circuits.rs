@@ -23,8 +23,9 @@ pub(super) struct Circuits {
     endpoint_of: Vec<usize>,
     endpoints: Vec<Box<dyn Gate>>,
     deployments: Vec<Box<dyn Gate>>,
-    /// A credential that the provider refuses, by endpoint; a model that is missing there, by deployment.
-    dead_credentials: Vec<Option<wire::Class>>,
+    /// A credential that the provider refuses, by endpoint, and until when, where it said so; a model that is missing
+    /// there, by deployment.
+    dead_credentials: Vec<Option<(wire::Class, Option<Instant>)>>,
     missing_models: Vec<bool>,
 }
 
@@ -79,7 +80,7 @@ impl Circuits {
 
     /// Whether an attempt would be admitted now.
     pub(super) fn admits(&self, deployment: usize, now: Instant) -> bool {
-        !self.is_out(deployment)
+        !self.is_out(deployment, now)
             && self
                 .gates(deployment)
                 .is_some_and(|(endpoint, own)| endpoint.admits(now).is_ok() && own.admits(now).is_ok())
@@ -91,15 +92,15 @@ impl Circuits {
             .is_some_and(|(endpoint, own)| is_closed(endpoint.state(now)) && is_closed(own.state(now)))
     }
 
-    /// When both circuits may admit, where that is known.
+    /// When circuits that refuse now may admit, where that is known; `None` when it is not for them that nothing starts.
     pub(super) fn retry_at(&self, deployment: usize, now: Instant) -> Option<Instant> {
-        if self.is_out(deployment) {
+        if self.is_out(deployment, now) {
             return None;
         }
         let (endpoint, own) = self.gates(deployment)?;
         let until = |gate: &dyn Gate| gate.admits(now).err().map(|rejected| rejected.retry_at);
         match (until(endpoint), until(own)) {
-            (None, None) => Some(now),
+            (None, None) => None,
             (Some(at), None) | (None, Some(at)) => at,
             (Some(a), Some(b)) => a.zip(b).map(|(a, b)| a.max(b)),
         }
@@ -113,19 +114,49 @@ impl Circuits {
         now: Instant,
     ) -> Result<Leave, Rejected> {
         let endpoint = self.endpoint_of(deployment);
-        let endpoint_permit =
-            self.endpoints.get_mut(endpoint).map(|gate| gate.acquire_until(lease_end, now)).transpose()?;
-        let Some(own) = self.deployments.get_mut(deployment) else {
-            return Err(Rejected::new(None));
-        };
-        match own.acquire_until(lease_end, now) {
-            Ok(deployment) => Ok(Leave { endpoint: endpoint_permit, deployment }),
+        let permit = self.acquire_endpoint(endpoint, lease_end, now)?;
+        match self.acquire_own(deployment, lease_end, now) {
+            Ok(own) => Ok(Leave { endpoint: Some(permit), ..own }),
             Err(rejected) => {
-                if let (Some(permit), Some(gate)) = (endpoint_permit, self.endpoints.get_mut(endpoint)) {
-                    gate.release(permit);
-                }
+                self.release_endpoint(endpoint, permit);
                 Err(rejected)
             }
+        }
+    }
+
+    /// Leave of an endpoint alone.
+    pub(super) fn acquire_endpoint(
+        &mut self,
+        endpoint: usize,
+        lease_end: Instant,
+        now: Instant,
+    ) -> Result<Permit, Rejected> {
+        let gate = self.endpoints.get_mut(endpoint).ok_or_else(|| Rejected::new(None))?;
+        gate.acquire_until(lease_end, now)
+    }
+
+    /// Leave of a deployment alone.
+    pub(super) fn acquire_own(
+        &mut self,
+        deployment: usize,
+        lease_end: Instant,
+        now: Instant,
+    ) -> Result<Leave, Rejected> {
+        let gate = self.deployments.get_mut(deployment).ok_or_else(|| Rejected::new(None))?;
+        Ok(Leave { endpoint: None, deployment: gate.acquire_until(lease_end, now)? })
+    }
+
+    /// An endpoint's part of what was admitted is known.
+    pub(super) fn settle_endpoint(&mut self, endpoint: usize, permit: Permit, report: Report, now: Instant) {
+        if let Some(gate) = self.endpoints.get_mut(endpoint) {
+            gate.report(permit, report, now);
+        }
+    }
+
+    /// An endpoint's permit is given back without a verdict.
+    pub(super) fn release_endpoint(&mut self, endpoint: usize, permit: Permit) {
+        if let Some(gate) = self.endpoints.get_mut(endpoint) {
+            gate.release(permit);
         }
     }
 
@@ -137,9 +168,8 @@ impl Circuits {
         report: Report,
         now: Instant,
     ) {
-        let endpoint = self.endpoint_of(deployment);
-        if let (Some(permit), Some(gate)) = (leave.endpoint.take(), self.endpoints.get_mut(endpoint)) {
-            gate.report(permit, report, now);
+        if let Some(permit) = leave.endpoint.take() {
+            self.settle_endpoint(self.endpoint_of(deployment), permit, report, now);
         }
     }
 
@@ -148,22 +178,18 @@ impl Circuits {
         if let Some(gate) = self.deployments.get_mut(deployment) {
             gate.report(leave.deployment, report, now);
         }
-        if let (Some(permit), Some(gate)) = (
-            leave.endpoint,
-            self.endpoints.get_mut(self.endpoint_of.get(deployment).copied().unwrap_or(usize::MAX)),
-        ) {
-            gate.release(permit);
+        if let Some(permit) = leave.endpoint {
+            self.release_endpoint(self.endpoint_of(deployment), permit);
         }
     }
 
     /// The attempt is given up without a verdict.
     pub(super) fn release(&mut self, deployment: usize, leave: Leave) {
-        let endpoint = self.endpoint_of(deployment);
         if let Some(gate) = self.deployments.get_mut(deployment) {
             gate.release(leave.deployment);
         }
-        if let (Some(permit), Some(gate)) = (leave.endpoint, self.endpoints.get_mut(endpoint)) {
-            gate.release(permit);
+        if let Some(permit) = leave.endpoint {
+            self.release_endpoint(self.endpoint_of(deployment), permit);
         }
     }
 
@@ -174,27 +200,29 @@ impl Circuits {
         }
     }
 
-    /// The provider refuses the credential, or has no such model: out until the configuration changes.
-    pub(super) fn take_out(&mut self, deployment: usize, class: wire::Class) {
+    /// The provider refuses the credential, or has no such model: out until the instant it named, else until the
+    /// configuration changes.
+    pub(super) fn take_out(&mut self, deployment: usize, class: wire::Class, until: Option<Instant>) {
         let endpoint = self.endpoint_of(deployment);
         if class == wire::Class::ModelMissing {
             if let Some(missing) = self.missing_models.get_mut(deployment) {
                 *missing = true;
             }
         } else if let Some(dead) = self.dead_credentials.get_mut(endpoint) {
-            *dead = Some(class);
+            *dead = Some((class, until));
         }
     }
 
-    /// Why a deployment is out until the configuration changes, if it is.
-    pub(super) fn out(&self, deployment: usize) -> Option<wire::Class> {
+    /// Why a deployment is out beyond what its circuits can mend, if it is.
+    pub(super) fn out(&self, deployment: usize, now: Instant) -> Option<wire::Class> {
         let missing = self.missing_models.get(deployment).is_some_and(|missing| *missing);
         let dead = self.dead_credentials.get(self.endpoint_of(deployment)).copied().flatten();
+        let dead = dead.filter(|(_, until)| until.is_none_or(|until| now < until)).map(|(class, _)| class);
         if missing { Some(wire::Class::ModelMissing) } else { dead }
     }
 
-    fn is_out(&self, deployment: usize) -> bool {
-        self.out(deployment).is_some()
+    fn is_out(&self, deployment: usize, now: Instant) -> bool {
+        self.out(deployment, now).is_some()
     }
 
     /// The worse of a deployment's circuits, and whether it is the endpoint's.

@@ -34,6 +34,7 @@ use policy::{Budget, Call, CallPlan, Finish, Picked, Step};
 use registry::{DeploymentId, Registry};
 use wire::PriceTable;
 
+pub(crate) use check::Check;
 pub use event::{Action, Ask, AttemptFailure, CallId, Event};
 pub(crate) use plan::Endpoint;
 pub use plan::Plan;
@@ -148,10 +149,11 @@ impl Engine {
     /// An event of a call that is not in progress changes nothing.
     pub fn on(&mut self, event: Event, now: Instant, draw: u64, actions: &mut Vec<Action>) {
         let call = event.call();
-        let mut draws = Draws(draw);
+        let mut draws = Draws::of(draw);
         match event {
             Event::Asked { ask, .. } => self.begin(call, ask, now),
-            Event::Head { attempt, .. } => self.on_head(call, attempt, now, actions),
+            // A head decides nothing: it only tells the endpoint's circuit.
+            Event::Head { attempt, .. } => return self.on_head(call, attempt, now, actions),
             Event::Content { attempt, .. } => self.on_content(call, attempt, now, actions),
             Event::Answered { attempt, usage, .. } => {
                 return self.on_answered(call, attempt, usage, now, actions);
@@ -244,12 +246,24 @@ impl Engine {
                     Some(at) => Some(at),
                     None => candidates
                         .iter()
+                        .filter(|id| !excluded.contains(id))
                         .filter_map(|id| self.numbers.get(id))
+                        .filter(|number| self.resides(&state.ask, **number))
                         .filter_map(|&number| self.circuits.retry_at(number, now))
                         .min(),
                 };
                 Picked::Nothing { retry_at, limited: none.why == registry::Why::Waiting }
             }
+        }
+    }
+
+    /// Whether a deployment lies where the ask may go.
+    fn resides(&self, ask: &Ask, number: usize) -> bool {
+        let own = self.plan.models.get(ask.model).and_then(|model| model.residency.as_ref());
+        match (ask.residency.as_ref().or(own), self.plan.deployments.get(number)) {
+            (Some(allowed), Some(deployment)) => allowed.contains(&deployment.route.region),
+            (None, _) => true,
+            (Some(_), None) => false,
         }
     }
 
@@ -329,11 +343,19 @@ impl Engine {
 struct Draws(u64);
 
 impl Draws {
+    /// Neighbouring draws are mixed apart first, so that their series do not overlap.
+    fn of(draw: u64) -> Self {
+        Self(mix(draw))
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        mix(self.0)
     }
+}
+
+fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }

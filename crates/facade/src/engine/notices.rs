@@ -19,6 +19,9 @@ impl Engine {
                 break;
             }
             if let Some(event) = endpoint {
+                if event.to == State::Closed {
+                    self.ramp_endpoint(deployment, now);
+                }
                 let whole = Route::new(Arc::clone(&route.provider), Arc::clone(&route.region), "*");
                 actions.push(transition(whole, &event));
             }
@@ -36,6 +39,18 @@ impl Engine {
                 && let Some(route) = self.numbers.get(&id).and_then(|&number| self.route(number))
             {
                 actions.push(Action::Notice(Notice::FailoverAdvised { route }));
+            }
+        }
+    }
+
+    /// An endpoint is back: each of its deployments comes back gently.
+    fn ramp_endpoint(&mut self, deployment: usize, now: Instant) {
+        let endpoint_of =
+            |number: usize| self.plan.deployments.get(number).map(|deployment| deployment.endpoint);
+        let endpoint = endpoint_of(deployment);
+        for number in (0..self.ids.len()).filter(|&number| endpoint_of(number) == endpoint) {
+            if let Some(&id) = self.ids.get(number) {
+                self.registry.recovered(id, now);
             }
         }
     }

@@ -44,7 +44,10 @@ pub(crate) struct Endpoint {
     /// URL of a chat request, and of the list of models.
     pub chat: Url,
     pub models: Url,
+    /// Callers' headers that may pass, beside those that always may.
     pub forward: Vec<HeaderName>,
+    /// Headers that the configuration sets here.
+    pub own_headers: Vec<HeaderName>,
     pub health_check: Option<HealthCheck>,
 }
 
@@ -243,8 +246,10 @@ impl Endpoint {
             };
             insert_sensitive(&mut headers, name, value.ok());
         }
+        let mut own_headers = Vec::new();
         for (name, value) in &region.headers {
             if let Ok(name) = HeaderName::try_from(name.as_str()) {
+                own_headers.push(name.clone());
                 insert_sensitive(&mut headers, name, HeaderValue::from_str(value.expose()).ok());
             }
         }
@@ -260,6 +265,7 @@ impl Endpoint {
                 .iter()
                 .filter_map(|name| HeaderName::try_from(name.as_str()).ok())
                 .collect(),
+            own_headers,
             health_check: provider.health_check.clone(),
         }
     }

@@ -87,7 +87,7 @@ impl Engine {
             breaker: state.as_str(),
             reason: self
                 .circuits
-                .out(number)
+                .out(number, now)
                 .map(wire::Class::as_str)
                 .or_else(|| self.circuits.reason(number)),
             level: if at_endpoint { "endpoint" } else { "deployment" },
