@@ -31,7 +31,7 @@ pub(crate) enum Cooldowns {
 }
 
 /// Asks the hard constraints in their order; the circuit last, as it is the caller's code.
-#[inline]
+#[inline(always)]
 pub(crate) fn admit(
     state: &State,
     id: DeploymentId,

@@ -66,7 +66,7 @@ impl<'a> Choices<'a> {
 
     /// The candidate at a place of the query's list, if it may be asked now.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn get(&'a self, place: usize) -> Option<Candidate<'a>> {
         let candidate = self.known(place)?;
         admit(candidate.state, candidate.id, self.query, Cooldowns::Kept, self.now).ok()?;
