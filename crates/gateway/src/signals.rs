@@ -1,9 +1,12 @@
-//! The operating system's wish that the process end: SIGTERM, or Ctrl-C.
+//! The operating system's wish that the process end: SIGTERM, or Ctrl-C. SIGHUP is heard and not followed.
 
 use std::io;
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+#[cfg(unix)]
+use crate::cli::log;
 
 /// Hears the wish, each time it is uttered.
 #[derive(Debug)]
@@ -12,6 +15,8 @@ pub(crate) struct Signals {
     terminate: Signal,
     #[cfg(unix)]
     interrupt: Signal,
+    #[cfg(unix)]
+    hang_up: Signal,
 }
 
 impl Signals {
@@ -21,7 +26,11 @@ impl Signals {
     /// The operating system's.
     #[cfg(unix)]
     pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
     /// Listens from now on.
@@ -30,16 +39,19 @@ impl Signals {
         Ok(Self {})
     }
 
-    /// Returns at the next signal.
+    /// Returns at the next signal to end. Who sends SIGHUP expects a reload, and must not get an end instead.
     #[cfg(unix)]
     pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => log::line("SIGHUP: this version does not reload; it goes on as it was started"),
+            }
         }
     }
 
-    /// Returns at the next signal.
+    /// Returns at the next signal to end.
     #[cfg(not(unix))]
     pub(crate) async fn next(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {

@@ -4,11 +4,12 @@
 
 mod check;
 mod demo;
+pub(crate) mod log;
 pub(crate) mod out;
 mod serve;
 mod sim;
 
-use std::{fs, future::Future, path::Path, process::ExitCode};
+use std::{fs, future::Future, net::SocketAddr, path::Path, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -39,6 +40,7 @@ pub(crate) fn run(env: Env<'_>) -> ExitCode {
         Verb::Check(args) => check::run(&args, env),
         Verb::Sim(args) => sim::run(&args),
     };
+    log::finish();
     match done {
         Ok(code) => code,
         Err(Failed(message)) => {
@@ -63,7 +65,22 @@ fn read(path: &Path) -> Result<String, Failed> {
     fs::read_to_string(path).map_err(|error| Failed(format!("cannot read {}: {error}", path.display())))
 }
 
+/// Says it when a port without keys is open to the network.
+fn warn_of_open_admin(admin: SocketAddr) {
+    if !admin.ip().is_loopback() {
+        out::note(format_args!(
+            "warning: the admin port {admin} can be reached from other machines and has no keys; who reaches it can read and \
+             change how this process stands. Keep it behind a firewall, or listen on 127.0.0.1"
+        ));
+    }
+}
+
 /// Runs a future to its end on a runtime of all cores.
+///
+/// What is left then is dropped and not waited for: a name's resolution may hang in the system for a minute.
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
 }

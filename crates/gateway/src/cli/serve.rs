@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::Args as ClapArgs;
 use outrigger::{Client, Notice};
 
-use super::{Env, Failed, block_on, out, read};
+use super::{Env, Failed, block_on, log, out, read, warn_of_open_admin};
 use crate::{
     file::File,
     server::{self, Parts, Running},
@@ -36,6 +36,7 @@ pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
     file.settings.listen = args.listen.unwrap_or(file.settings.listen);
     file.settings.admin = args.admin.unwrap_or(file.settings.admin);
     file.may_serve()?;
+    warn_of_open_admin(file.settings.admin);
     block_on(serve(file))
 }
 
@@ -47,7 +48,7 @@ async fn serve(file: File) -> Result<ExitCode, Failed> {
     let client = Client::builder()
         .config(file.config)
         .observer(watch.clone())
-        .observer(log)
+        .observer(tell)
         .max_held_answer(max_held)
         .build()?;
     let running = server::start(&file.settings, Parts { client, watch, forwarded, world: None }).await?;
@@ -59,16 +60,20 @@ async fn serve(file: File) -> Result<ExitCode, Failed> {
 
 /// Lets what runs finish. A second signal ends it at once, and that counts as a failure.
 async fn stop(running: Running, signals: &mut Signals) -> ExitCode {
-    out::note("draining; a second signal ends it at once");
+    log::line("draining; a second signal ends it at once");
     tokio::select! {
         () = running.shutdown() => ExitCode::SUCCESS,
         () = signals.next() => ExitCode::FAILURE,
     }
 }
 
-/// What an operator reads afterwards: what changed, one line each.
-fn log(notice: &Notice) {
+/// What an operator reads afterwards: what changed, one line each. Failovers are as many as requests when a region is down;
+/// they are counted in the metrics and told on `/events`.
+fn tell(notice: &Notice) {
+    if matches!(notice, Notice::Failover { .. }) {
+        return;
+    }
     if let Some((name, facts)) = event(notice) {
-        out::note(format_args!("{name} {facts}"));
+        log::line(format_args!("{name} {facts}"));
     }
 }

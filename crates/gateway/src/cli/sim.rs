@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::Args as ClapArgs;
 use sim::{Scenario, Server, World};
 
-use super::{Failed, block_on, out, read};
+use super::{Failed, block_on, out, read, warn_of_open_admin};
 use crate::{
     admin,
     entrance::Entrance,
@@ -43,6 +43,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failed> {
         }
         None => None,
     };
+    warn_of_open_admin(args.admin);
     block_on(serve(args, scenario))
 }
 
@@ -64,6 +65,9 @@ async fn serve(args: &Args, scenario: Option<Scenario>) -> Result<ExitCode, Fail
     tokio::spawn(listener.serve(Entrance::new(chaos, Hosts::Own(Vec::new())), phases, Phase::Over));
     for region in world.regions() {
         out::result(format_args!("{region} {}", server.base_url(region)?));
+    }
+    if let Some(first) = world.regions().first() {
+        out::note(format_args!("listening http://{}", server.addr(first)?));
     }
     out::note(format_args!("admin http://{admin}"));
     if let Some(scenario) = &scenario {
