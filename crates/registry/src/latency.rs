@@ -59,15 +59,9 @@ impl Latency {
         self.usual.value().filter(|_| !is_older(at, memory, now))
     }
 
-    /// The estimate that a pick compares; `unknown_ms` stands for what is usual while that is not known.
+    /// The estimate that a pick compares, from what is usual, or stands for it while that is not known.
     #[inline]
-    pub(crate) fn estimate_ms(
-        &self,
-        now: Instant,
-        memory: Duration,
-        unknown_ms: impl FnOnce() -> f64,
-    ) -> f64 {
-        let base_ms = self.usual_ms(now, memory).unwrap_or_else(unknown_ms);
+    pub(crate) fn estimate_ms(&self, base_ms: f64, now: Instant) -> f64 {
         // No sample can bring the peak above its own last value: below the base, its decay need not be computed.
         match self.peak.value() {
             Some(peak_ms) if peak_ms > base_ms => {

@@ -34,7 +34,8 @@
 //!
 //! # Features
 //! - `serde`: configuration and limits can be read and written.
-//! - `proptest`: strategies for deployments and histories, and a naive model that keeps everything (module `testing`).
+//! - `proptest`: strategies for configurations, numbers and histories, and a naive model that keeps everything (module
+//!   `testing`).
 
 mod config;
 mod deployment;

@@ -150,7 +150,7 @@ impl<'a> Candidate<'a> {
     #[must_use]
     #[inline]
     pub fn is_untried(&self) -> bool {
-        self.state.is_untried(self.choices.query.kind, self.choices.now, self.choices.config)
+        self.is_untried_knowing(self.usual_ms())
     }
 
     /// The latency that the adaptive score compares, in milliseconds, before the region's preference: of the query's kind,
@@ -158,13 +158,29 @@ impl<'a> Candidate<'a> {
     #[must_use]
     #[inline]
     pub fn latency_ms(&self) -> f64 {
-        let config = self.choices.config;
-        let latency = self.state.latency(self.choices.query.kind);
-        latency.estimate_ms(self.choices.now, config.memory, || {
-            let penalty = config.failure_penalty;
+        self.latency_knowing(self.usual_ms())
+    }
+
+    /// What is usual for the query's kind, while it is remembered. Most terms need it: a score asks once.
+    #[inline]
+    pub(crate) fn usual_ms(&self) -> Option<f64> {
+        self.state.latency(self.choices.query.kind).usual_ms(self.choices.now, self.choices.config.memory)
+    }
+
+    #[inline]
+    pub(crate) fn is_untried_knowing(&self, usual_ms: Option<f64>) -> bool {
+        let Choices { query, now, config, .. } = *self.choices;
+        self.state.is_untried(query.kind, usual_ms.is_some(), now, config)
+    }
+
+    #[inline]
+    pub(crate) fn latency_knowing(&self, usual_ms: Option<f64>) -> f64 {
+        let base_ms = usual_ms.unwrap_or_else(|| {
+            let penalty = self.choices.config.failure_penalty;
             let initial = self.state.deployment.numbers.initial_latency;
             millis(initial.map_or(penalty, |initial| initial.max(penalty)))
-        })
+        });
+        self.state.latency(self.choices.query.kind).estimate_ms(base_ms, self.choices.now)
     }
 
     /// By how many milliseconds the query's preference lowers a latency here: at most a share of it, at most so much.

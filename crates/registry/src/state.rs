@@ -54,7 +54,9 @@ impl State {
 
     #[inline]
     pub(crate) fn is_cooling(&self, now: Instant) -> bool {
-        self.named.is_some_and(|until| now < until) || self.inferred.is_some_and(|until| now < until)
+        // Both are none for most: then one look at each tag is all.
+        let on = |until: Option<Instant>| until.is_some_and(|until| now < until);
+        on(self.named) | on(self.inferred)
     }
 
     pub(crate) fn cooldown_at(&self, now: Instant) -> Option<Cooldown> {
@@ -94,16 +96,16 @@ impl State {
     }
 
     /// Whether it deserves one try: idle, and never tried, or not for a `memory`; or in doubt, and either a `forgive` has
-    /// passed since its last attempt ended, or the wait that the provider named since then is over.
+    /// passed since its last attempt ended, or the wait that the provider named since then is over. `known` says whether
+    /// its usual latency is remembered.
     #[inline]
-    pub(crate) fn is_untried(&self, kind: Kind, now: Instant, config: &RegistryConfig) -> bool {
+    pub(crate) fn is_untried(&self, kind: Kind, known: bool, now: Instant, config: &RegistryConfig) -> bool {
         if self.in_flight > 0 {
             return false;
         }
-        let latency = self.latency(kind);
-        let Some(tried) = latency.tried() else { return true };
+        let Some(tried) = self.latency(kind).tried() else { return true };
         let waited = || self.named.is_some_and(|until| tried < until && until <= now);
-        let in_doubt = self.health.failures > 0 || latency.usual_ms(now, config.memory).is_none();
+        let in_doubt = self.health.failures > 0 || !known;
         is_older(tried, config.memory, now)
             || (in_doubt && (is_older(tried, config.forgive, now) || waited()))
     }

@@ -32,12 +32,13 @@ pub(crate) struct Rank {
 impl Rank {
     #[inline]
     pub(crate) fn of(candidate: &Candidate<'_>) -> Self {
-        let untried = candidate.is_untried();
+        let usual_ms = candidate.usual_ms();
+        let untried = candidate.is_untried_knowing(usual_ms);
         let initial = candidate.deployment().numbers.initial_latency;
         let latency_ms = match initial {
             // An assumption is good enough to order those of whom nothing is known.
             Some(initial) if untried => crate::latency::millis(initial),
-            _ => candidate.latency_ms(),
+            _ => candidate.latency_knowing(usual_ms),
         };
         let latency_ms = latency_ms.max(FLOOR_MS);
         let near_ms = latency_ms - candidate.preference_ms(latency_ms);
