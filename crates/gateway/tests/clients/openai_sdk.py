@@ -231,7 +231,8 @@ def limits_everywhere_are_a_rate_limit(world):
     )
     assert error.code == "rate_limit_exceeded"
     assert error.response.headers["retry-after"] == "60"
-    assert error.response.headers["x-should-retry"] == "false", "so the SDK did not wait for it"
+    assert error.response.headers["x-should-retry"] == "false"
+    assert error.response.request.headers["x-stainless-retry-count"] == "0", "so the SDK did not try again"
 
 
 def what_the_gateway_could_not_save_is_not_tried_again_by_the_sdk(world):
