@@ -10,19 +10,22 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout_at};
 
 use super::error::ApiError;
 use crate::load::Seat;
 
 /// How long a caller may be silent within its body.
 const SILENCE: Duration = Duration::from_secs(30);
+/// How long a body may take in all: a byte now and then is no silence, and no request either.
+const WHOLE: Duration = Duration::from_secs(60);
 /// What is set aside on a caller's word alone; the rest as it arrives.
 const SET_ASIDE: usize = 1 << 20;
 
 /// The whole body, at most `limit` bytes of it; the seat holds them.
 ///
 /// # Errors
-/// 413 above the limit, 503 when all callers together hold too much, 408 after a long silence, 400 when the body breaks off.
+/// 413 above the limit, 503 when all callers together hold too much, 408 when it is silent for long or takes too long, 400 when the body breaks off.
 pub(crate) async fn read(body: Body, limit: u64, seat: &mut Seat) -> Result<Bytes, ApiError> {
     let declared = body.size_hint().lower();
     if declared > limit {
@@ -32,7 +35,9 @@ pub(crate) async fn read(body: Body, limit: u64, seat: &mut Seat) -> Result<Byte
     let mut first = Bytes::new();
     let mut rest: Option<BytesMut> = None;
     let mut length = 0_u64;
-    while let Some(frame) = tokio::time::timeout(SILENCE, body.frame()).await.map_err(|_| silent())? {
+    let latest = Instant::now() + WHOLE;
+    let patience = || latest.min(Instant::now() + SILENCE);
+    while let Some(frame) = timeout_at(patience(), body.frame()).await.map_err(|_| silent())? {
         let Ok(data) = frame.map_err(|_| broken())?.into_data() else { continue };
         length = length.saturating_add(data.len() as u64);
         if length > limit {
@@ -60,7 +65,11 @@ pub(crate) async fn read(body: Body, limit: u64, seat: &mut Seat) -> Result<Byte
 }
 
 fn silent() -> ApiError {
-    ApiError::caller(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the rest of the body did not come")
+    ApiError::caller(
+        StatusCode::REQUEST_TIMEOUT,
+        "request_timeout",
+        "the rest of the body did not come in time",
+    )
 }
 
 fn broken() -> ApiError {
@@ -107,5 +116,18 @@ mod tests {
         let stream = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
         let error = read(Body::from_stream(stream), 5, &mut seat).await.unwrap_err();
         assert!(format!("{error:?}").contains("request_timeout"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_sends_a_byte_now_and_then_is_let_go_too() {
+        let mut seat = Load::new(1, 100).enter().unwrap();
+        let drops = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(SILENCE / 2).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), ()))
+        });
+        let began = Instant::now();
+        let error = read(Body::from_stream(drops), 100, &mut seat).await.unwrap_err();
+        assert!(format!("{error:?}").contains("request_timeout"));
+        assert_eq!(began.elapsed(), WHOLE);
     }
 }
