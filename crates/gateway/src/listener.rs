@@ -1,11 +1,13 @@
 //! A port and its connections: HTTP/1.1 and HTTP/2 without TLS, told apart by their first bytes.
 //!
 //! A connection that brings no request within the header timeout is closed, whichever protocol it does not speak: the
-//! version's detection and HTTP/2 have no such bound of their own. Between requests it may rest for [`REST`].
+//! version's detection and HTTP/2 have no such bound of their own. Between requests it may rest for [`REST`]. One that takes
+//! nothing of what there is for it is closed as well, see [`outflow`](crate::outflow).
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::service::service_fn;
+use http::Request;
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{
@@ -17,15 +19,17 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
     entrance::{Entrance, Greeted},
+    outflow::Watched,
     phase::{Phase, Phases},
+    routes::FLUSH,
 };
 
 /// How long a connection may rest between requests. Load balancers keep theirs for 60 s and must not find them closed.
 const REST: Duration = Duration::from_secs(75);
 /// Whether a silent HTTP/2 peer is still there.
 const PING_EVERY: Duration = Duration::from_secs(20);
-/// Time for streams to say that they break off, when the time to finish is over.
-const LAST_FRAMES: Duration = Duration::from_millis(500);
+/// Time for streams to say that they break off, when the time to finish is over: what their last frames may take, and a little.
+const LAST_FRAMES: Duration = FLUSH.saturating_add(Duration::from_millis(500));
 /// A process out of descriptors gets them back when connections end, not by asking again at once.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 
@@ -107,11 +111,14 @@ impl Connection {
         let greeted = Greeted::default();
         let greeting = greeted.clone();
         let entrance = self.entrance;
-        let service = service_fn(move |request| {
+        let watched = Watched::new(stream);
+        let outflow = watched.outflow();
+        let service = service_fn(move |mut request: Request<Incoming>| {
             greeting.set();
+            request.extensions_mut().insert(outflow.clone());
             Arc::clone(&entrance).admit(request)
         });
-        let served = self.watcher.watch(self.builder.serve_connection(TokioIo::new(stream), service));
+        let served = self.watcher.watch(self.builder.serve_connection(TokioIo::new(watched), service));
         let over = self.phases.reached(Phase::Over);
         // How a connection ended is its peer's affair: it hung up, or sent what is not HTTP and was told so.
         tokio::select! {

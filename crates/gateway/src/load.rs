@@ -9,6 +9,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use bytes::Bytes;
+
 /// The bounds, and what is taken of them.
 #[derive(Debug)]
 pub(crate) struct Load {
@@ -30,6 +32,11 @@ impl Gauge {
     fn take(&self, amount: u64) -> bool {
         let fits = |taken: u64| taken.checked_add(amount).filter(|&sum| sum <= self.limit);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+    }
+
+    /// Takes what is there already, bound or not.
+    fn take_anyway(&self, amount: u64) {
+        self.taken.fetch_add(amount, Ordering::Relaxed);
     }
 
     fn give_back(&self, amount: u64) {
@@ -70,6 +77,30 @@ impl Seat {
         }
         fits
     }
+
+    /// The request's bytes are let go: its answer has begun.
+    pub(crate) fn let_go(&mut self) {
+        self.load.bytes.give_back(std::mem::take(&mut self.bytes));
+    }
+
+    /// A whole answer, held in the seat instead of the request until the last of its bytes has been written.
+    pub(crate) fn around(mut self, answer: Bytes) -> Bytes {
+        self.let_go();
+        self.bytes = answer.len() as u64;
+        self.load.bytes.take_anyway(self.bytes);
+        Bytes::from_owner(Seated { answer, _seat: self })
+    }
+}
+
+struct Seated {
+    answer: Bytes,
+    _seat: Seat,
+}
+
+impl AsRef<[u8]> for Seated {
+    fn as_ref(&self) -> &[u8] {
+        &self.answer
+    }
 }
 
 impl Drop for Seat {
@@ -91,6 +122,31 @@ mod tests {
         assert!(seat.hold(10) && !seat.hold(1));
         drop(seat);
         assert!(load.enter().unwrap().hold(10));
+    }
+
+    #[test]
+    fn a_whole_answer_keeps_its_seat_until_its_last_bytes_are_gone() {
+        let load = Load::new(1, 10);
+        let mut seat = load.enter().unwrap();
+        assert!(seat.hold(10));
+        let mut answer = seat.around(Bytes::from_static(b"twenty bytes or more"));
+        assert_eq!(answer, "twenty bytes or more");
+        let rest = answer.split_off(3);
+        drop(answer);
+        assert!(load.enter().is_none());
+        drop(rest);
+        assert!(load.enter().unwrap().hold(10));
+    }
+
+    #[test]
+    fn what_was_let_go_can_be_held_by_others() {
+        let load = Load::new(2, 10);
+        let (mut first, mut second) = (load.enter().unwrap(), load.enter().unwrap());
+        assert!(first.hold(10));
+        first.let_go();
+        assert!(second.hold(10));
+        drop(first);
+        assert!(!second.hold(1), "it is given back once");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod hosts;
 mod listener;
 mod load;
 mod metrics;
+mod outflow;
 mod phase;
 mod query;
 mod request_id;

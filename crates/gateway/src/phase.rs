@@ -40,12 +40,19 @@ impl PhaseControl {
     }
 }
 
+/// A control that is gone means that all is over.
+impl Drop for PhaseControl {
+    fn drop(&mut self) {
+        self.advance(Phase::Over);
+    }
+}
+
 impl Phases {
     pub(crate) fn now(&self) -> Phase {
         *self.0.borrow()
     }
 
-    /// Returns when `phase`, or a later one, has come. A control that is gone means that all is over.
+    /// Returns when `phase`, or a later one, has come.
     pub(crate) fn reached(&self, phase: Phase) -> impl Future<Output = ()> + Send + Sync + use<> {
         let mut receiver = self.0.clone();
         async move {
@@ -73,5 +80,6 @@ mod tests {
         let (control, phases) = phases();
         drop(control);
         phases.reached(Phase::Over).await;
+        assert_eq!(phases.now(), Phase::Over);
     }
 }

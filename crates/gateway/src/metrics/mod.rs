@@ -207,12 +207,18 @@ impl Metrics {
                 | CallError::UnsupportedEndpoint { .. }
                 | CallError::UnknownRegion { .. }
                 | CallError::ResidencyUnsatisfiable { .. }
+                | CallError::Overloaded
                 | CallError::ShuttingDown
         );
         if unrouted {
             let configured = client.models().iter().find(|name| ***name == *model).map(Label::from);
             self.requests.add([configured.unwrap_or(UNKNOWN), Outcome::Refused.as_str().into()], 1.0);
         }
+    }
+
+    /// Counts a request that was refused before its model was known to be one.
+    pub(crate) fn refused(&self) {
+        self.requests.add([UNKNOWN, Outcome::Refused.as_str().into()], 1.0);
     }
 
     /// The page: what was counted, and how the client stands now.

@@ -8,17 +8,17 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header, request::Parts};
 use outrigger::{Answer, AnswerBody, AttemptRecord, CallError};
 
 use super::{
     Gateway, body,
     error::{self, ApiError},
     provenance::{Provenance, own_time},
-    stream::StreamBody,
+    stream::{StreamBody, Way},
     wishes,
 };
-use crate::{load::Seat, phase::Phase};
+use crate::{load::Seat, outflow::Outflow, phase::Phase};
 
 /// Answers a chat request.
 ///
@@ -29,12 +29,19 @@ pub(crate) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) 
     let received = receive(&gateway, &head.headers, body).await;
     // How long a caller takes to send its body is not our time.
     let began = Instant::now();
-    let answered = match received {
-        Ok((body, seat)) => answer(&gateway, &head.headers, body, began).await.map(|answer| (answer, seat)),
-        Err(error) => Err(error.into()),
+    let understood = received.and_then(|(body, seat)| Ok((understand(&gateway, &head, body, began)?, seat)));
+    let answered = match understood {
+        Ok((request, seat)) => answer(&gateway, request).await.map(|answer| (answer, seat)),
+        Err(error) => {
+            gateway.watch.metrics().refused();
+            Err(error.into())
+        }
     };
     match answered {
-        Ok((answer, seat)) => pass_on(&gateway, answer, seat, began),
+        Ok((answer, seat)) => {
+            let way = Way { version: head.version, outflow: head.extensions.get::<Outflow>().cloned() };
+            pass_on(&gateway, answer, seat, way, began)
+        }
         Err(failure) => {
             let Failure { mut response, attempts } = *failure;
             Provenance::of_failure(&attempts, began.elapsed()).stamp(&mut response);
@@ -78,14 +85,26 @@ async fn receive(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<(
     Ok((body, seat))
 }
 
-async fn answer(
+/// The client's request for what the caller sent.
+fn understand(
     gateway: &Gateway,
-    headers: &HeaderMap,
+    head: &Parts,
     body: Bytes,
     began: Instant,
-) -> Result<Answer, Box<Failure>> {
-    let request = outrigger::Request::chat(body).map_err(ApiError::from)?;
-    let request = wishes::apply(request, headers, &gateway.forwarded, began)?;
+) -> Result<outrigger::Request, ApiError> {
+    let request = outrigger::Request::chat(body)?;
+    if request.is_stream() && head.version < Version::HTTP_11 {
+        return Err(ApiError::caller(
+            StatusCode::BAD_REQUEST,
+            "unsupported_http_version",
+            "a stream needs HTTP/1.1 or later: in HTTP/1.0 one that breaks off looks whole",
+        )
+        .at("stream"));
+    }
+    wishes::apply(request, &head.headers, &gateway.forwarded, began)
+}
+
+async fn answer(gateway: &Gateway, request: outrigger::Request) -> Result<Answer, Box<Failure>> {
     let model = request.model().to_owned();
     let call = gateway.client.send(request);
     let answered = tokio::select! {
@@ -99,12 +118,15 @@ async fn answer(
 }
 
 /// The provider's status, headers and bytes, with where they came from.
-fn pass_on(gateway: &Gateway, answer: Answer, seat: Seat, began: Instant) -> Response {
+fn pass_on(gateway: &Gateway, answer: Answer, mut seat: Seat, way: Way, began: Instant) -> Response {
     let own = own_time(began.elapsed(), &answer.attempts);
     gateway.watch.metrics().overhead(own);
     let body = match answer.body {
-        AnswerBody::Whole { bytes, .. } => Body::from(bytes),
-        AnswerBody::Stream(stream) => Body::new(StreamBody::new(stream, &gateway.phases, seat)),
+        AnswerBody::Whole { bytes, .. } => Body::from(seat.around(bytes)),
+        AnswerBody::Stream(stream) => {
+            seat.let_go();
+            Body::new(StreamBody::new(stream, &answer.headers, way, &gateway.phases, seat))
+        }
     };
     let mut response = Response::new(body);
     *response.status_mut() = answer.status;

@@ -25,6 +25,7 @@ use outrigger::Client;
 use serde::Serialize;
 
 use self::error::ApiError;
+pub(crate) use self::stream::FLUSH;
 use crate::{load::Load, phase::Phases, watch::Watch};
 
 /// What the routes share.

@@ -1,34 +1,65 @@
 //! A stream on its way to a caller: the provider's bytes as they come, and an honest end.
 //!
-//! After the first content nothing can be taken back, so a stream that breaks off says so twice: by a last `data: {"error": ..}`
-//! frame, for whoever reads frames, and by an aborted connection, for whoever reads only its end. Every SDK takes a clean end
-//! for success.
+//! After the first content nothing can be taken back, so an event stream that breaks off says so twice: by a last
+//! `data: {"error": ..}` frame, for whoever reads frames, and by an aborted connection, for whoever reads only its end. Every
+//! SDK takes a clean end for success. A long plain answer that breaks off is aborted without a frame, which would stand amid
+//! its JSON.
 //!
 //! # Why wait between the frame and the abort?
-//! A body that fails makes the server drop the connection with all that it has not written yet. Nothing tells a body when its
-//! bytes have left, so it stays silent for [`FLUSH`] after its last frame, and only then fails.
+//! A body that fails makes the server drop the connection with all that it has not written yet. So the body stays silent
+//! after its last frame until the connection has flushed it, and only then fails; a caller that does not read gets [`FLUSH`].
 
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
+use http::{HeaderMap, Version, header};
 use http_body::Frame;
 use outrigger::AnswerStream;
-use tokio::time::Sleep;
 
 use super::error::ApiError;
 use crate::{
     load::Seat,
+    outflow::Outflow,
     phase::{Phase, Phases},
 };
 
-/// Time for the last frame to reach the wire: a loopback needs microseconds, a slow reader gets this much.
-const FLUSH: Duration = Duration::from_millis(100);
+/// Time at most for the last frame to leave.
+pub(crate) const FLUSH: Duration = Duration::from_secs(2);
+/// HTTP/2 flushes a connection for other streams too, perhaps between our frame and its turn.
+const TURN: Duration = Duration::from_millis(100);
+
+/// The way to one caller.
+#[derive(Debug)]
+pub(crate) struct Way {
+    pub(crate) version: Version,
+    /// Absent only where nobody watches the connection; then the time alone decides.
+    pub(crate) outflow: Option<Outflow>,
+}
+
+impl Way {
+    /// Ends when what was given to the server before has left, or after [`FLUSH`].
+    fn flushed(&self) -> impl Future<Output = ()> + Send + Sync + use<> {
+        let marked = self.outflow.clone().map(|outflow| (outflow.mark(), outflow));
+        let turn = if self.version == Version::HTTP_2 { TURN } else { Duration::ZERO };
+        async move {
+            let left = async {
+                match marked {
+                    Some((mark, outflow)) => {
+                        tokio::join!(outflow.flushed_since(mark), tokio::time::sleep(turn))
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            drop(tokio::time::timeout(FLUSH, left).await);
+        }
+    }
+}
 
 /// The body of a streamed answer.
 ///
@@ -36,27 +67,79 @@ const FLUSH: Duration = Duration::from_millis(100);
 /// Cancels the upstream request, and gives the caller's place back.
 pub(crate) struct StreamBody {
     state: State,
-    over: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+    is_events: bool,
+    way: Way,
+    over: Over,
     _seat: Seat,
 }
 
 enum State {
     Flowing(Box<AnswerStream>),
     /// The error's frame is given; when this ends the connection is aborted.
-    Flushing(Pin<Box<Sleep>>),
+    Flushing(Pin<Box<dyn Future<Output = ()> + Send + Sync>>),
     Ended,
 }
 
 impl StreamBody {
-    /// The stream of an answer. It ends with an error when the gateway's time to finish is over.
-    pub(crate) fn new(stream: Box<AnswerStream>, phases: &Phases, seat: Seat) -> Self {
-        Self { state: State::Flowing(stream), over: Box::pin(phases.reached(Phase::Over)), _seat: seat }
+    /// The stream of an answer with these headers. It ends with an error when the gateway's time to finish is over.
+    pub(crate) fn new(
+        stream: Box<AnswerStream>,
+        headers: &HeaderMap,
+        way: Way,
+        phases: &Phases,
+        seat: Seat,
+    ) -> Self {
+        Self {
+            state: State::Flowing(stream),
+            is_events: is_event_stream(headers),
+            way,
+            over: Over::new(phases),
+            _seat: seat,
+        }
     }
 
-    /// Gives the error as a last frame.
+    /// Gives the error as a last frame, where frames are read. The upstream request ends here, not when the caller has read
+    /// the news.
     fn break_off(&mut self, error: &ApiError) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
-        self.state = State::Flushing(Box::pin(tokio::time::sleep(FLUSH)));
-        Poll::Ready(Some(Ok(Frame::data(error.frame()))))
+        if self.is_events {
+            self.state = State::Flushing(Box::pin(self.way.flushed()));
+            Poll::Ready(Some(Ok(Frame::data(error.frame()))))
+        } else {
+            self.state = State::Ended;
+            Poll::Ready(Some(Err(Aborted)))
+        }
+    }
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let essence =
+        |value: &[u8]| value.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"));
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| essence(value.as_bytes()))
+}
+
+/// Whether the gateway's time to finish is over: asked for every chunk, so asked cheaply.
+struct Over {
+    phases: Phases,
+    reached: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+    /// Who is woken when it is; the queue of those is joined once, not for every chunk.
+    joined: Option<Waker>,
+}
+
+impl Over {
+    fn new(phases: &Phases) -> Self {
+        Self { phases: phases.clone(), reached: Box::pin(phases.reached(Phase::Over)), joined: None }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.phases.now() == Phase::Over {
+            return Poll::Ready(());
+        }
+        if self.joined.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        let reached = self.reached.as_mut().poll(cx);
+        self.joined = Some(cx.waker().clone());
+        reached
     }
 }
 
@@ -80,12 +163,12 @@ impl http_body::Body for StreamBody {
                     Poll::Ready(None)
                 }
                 Poll::Pending => {
-                    ready!(this.over.as_mut().poll(cx));
+                    ready!(this.over.poll(cx));
                     this.break_off(&ApiError::draining())
                 }
             },
-            State::Flushing(timer) => {
-                ready!(timer.as_mut().poll(cx));
+            State::Flushing(flushed) => {
+                ready!(flushed.as_mut().poll(cx));
                 this.state = State::Ended;
                 Poll::Ready(Some(Err(Aborted)))
             }
