@@ -1,7 +1,7 @@
 //! `POST /cordon` takes a place out by hand, `DELETE /cordon?provider=&region=&model=` puts back all that match.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -11,27 +11,38 @@ use axum::{
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
+use outrigger::engine::DeploymentStatus;
 use serde::{Deserialize, Serialize};
 use tokio::task::AbortHandle;
 
 use super::{Admin, not_found, read};
 use crate::{query, routes::json};
 
-/// A place: a provider's region, or one model there.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+/// A provider's region, or one model there. A key that is misspelt must not widen it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Order {
     provider: String,
     region: String,
     #[serde(default)]
     model: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Order {
-    #[serde(flatten)]
-    place: Place,
     #[serde(default, rename = "for", with = "humantime_serde")]
     lasting: Option<Duration>,
+}
+
+/// One deployment.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    provider: Arc<str>,
+    region: Arc<str>,
+    model: Arc<str>,
+}
+
+impl From<&DeploymentStatus> for Place {
+    fn from(status: &DeploymentStatus) -> Self {
+        let DeploymentStatus { provider, region, model, .. } = status;
+        Self { provider: provider.clone(), region: region.clone(), model: model.clone() }
+    }
 }
 
 #[derive(Serialize)]
@@ -39,42 +50,67 @@ struct Done {
     deployments: usize,
 }
 
-/// The cordons that end by themselves. A new word on the same place replaces the end that was set before.
+/// The cordons that end by themselves, a deployment each. The last word on a deployment counts: it takes away the end that was
+/// set before, and does so before anything else.
 #[derive(Debug, Default)]
 pub(super) struct Ends(Mutex<BTreeMap<Place, AbortHandle>>);
 
-impl Ends {
-    fn replace(&self, place: &Place, end: Option<AbortHandle>) {
-        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = match end {
-            Some(end) => ends.insert(place.clone(), end),
-            None => ends.remove(place),
-        };
-        drop(ends);
-        if let Some(before) = before {
-            before.abort();
+impl Admin {
+    /// Takes one deployment out, until someone puts it back or the time is over.
+    fn take_out(self: &Arc<Self>, place: Place, lasting: Option<Duration>) -> usize {
+        let mut ends = self.cordons.0.lock().unwrap_or_else(PoisonError::into_inner);
+        abort(ends.remove(&place));
+        let taken_out = self.client.cordon(&place.provider, &place.region, Some(&place.model));
+        if let Some(lasting) = lasting {
+            let (admin, ended) = (Arc::clone(self), place.clone());
+            let end = async move {
+                tokio::time::sleep(lasting).await;
+                admin.end(&ended);
+            };
+            ends.insert(place, tokio::spawn(end).abort_handle());
+        }
+        taken_out
+    }
+
+    /// Puts one deployment back by hand.
+    fn put_back(&self, place: &Place) -> usize {
+        let mut ends = self.cordons.0.lock().unwrap_or_else(PoisonError::into_inner);
+        abort(ends.remove(place));
+        self.client.uncordon(&place.provider, &place.region, Some(&place.model))
+    }
+
+    /// Puts one deployment back because the time is over, unless there has been another word since this task was woken.
+    fn end(&self, place: &Place) {
+        let mut ends = self.cordons.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if ends.get(place).is_some_and(|end| end.id() == tokio::task::id()) {
+            ends.remove(place);
+            self.client.uncordon(&place.provider, &place.region, Some(&place.model));
         }
     }
 }
 
+fn abort(end: Option<AbortHandle>) {
+    if let Some(end) = end {
+        end.abort();
+    }
+}
+
 pub(super) async fn cordon(State(admin): State<Arc<Admin>>, body: Body) -> Response {
-    let Order { place, lasting } = match read(body).await {
+    let Order { provider, region, model, lasting } = match read(body).await {
         Ok(order) => order,
         Err(error) => return error.into_response(),
     };
-    let deployments = admin.client.cordon(&place.provider, &place.region, place.model.as_deref());
-    if deployments == 0 {
+    let is_meant = |place: &Place| {
+        *place.provider == *provider
+            && *place.region == *region
+            && model.as_ref().is_none_or(|model| **model == *place.model)
+    };
+    let places: BTreeSet<Place> =
+        admin.client.deployments().iter().map(Place::from).filter(is_meant).collect();
+    if places.is_empty() {
         return not_found("no deployment is there");
     }
-    let end = lasting.map(|lasting| {
-        let (admin, place) = (Arc::clone(&admin), place.clone());
-        let wait = async move {
-            tokio::time::sleep(lasting).await;
-            put_back(&admin, &place);
-        };
-        tokio::spawn(wait).abort_handle()
-    });
-    admin.cordons.replace(&place, end);
+    let deployments = places.into_iter().map(|place| admin.take_out(place, lasting)).sum();
     json(&Done { deployments })
 }
 
@@ -82,26 +118,14 @@ pub(super) async fn uncordon(State(admin): State<Arc<Admin>>, RawQuery(text): Ra
     let text = text.unwrap_or_default();
     let [provider, region, model] = ["provider", "region", "model"].map(|name| query::value(&text, name));
     let is_meant = |wish: &Option<String>, name: &str| wish.as_ref().is_none_or(|wish| wish == name);
-    let mut deployments = 0;
-    for status in admin.client.deployments().iter().filter(|status| status.cordoned) {
-        let matches = is_meant(&provider, &status.provider)
-            && is_meant(&region, &status.region)
-            && is_meant(&model, &status.model);
-        if matches {
-            let mut place = Place {
-                provider: status.provider.to_string(),
-                region: status.region.to_string(),
-                model: Some(status.model.to_string()),
-            };
-            deployments += put_back(&admin, &place);
-            admin.cordons.replace(&place, None);
-            place.model = None;
-            admin.cordons.replace(&place, None);
-        }
-    }
-    json(&Done { deployments })
-}
-
-fn put_back(admin: &Admin, place: &Place) -> usize {
-    admin.client.uncordon(&place.provider, &place.region, place.model.as_deref())
+    let statuses = admin.client.deployments();
+    let cordoned = statuses.iter().filter(|status| status.cordoned).map(Place::from);
+    let places: BTreeSet<Place> = cordoned
+        .filter(|place| {
+            is_meant(&provider, &place.provider)
+                && is_meant(&region, &place.region)
+                && is_meant(&model, &place.model)
+        })
+        .collect();
+    json(&Done { deployments: places.iter().map(|place| admin.put_back(place)).sum() })
 }
