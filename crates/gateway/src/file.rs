@@ -20,6 +20,8 @@ pub(crate) struct File {
     pub(crate) warnings: Vec<Warning>,
     /// Whether the file has callers' keys. This version cannot check them, so it must not serve as if it did.
     pub(crate) has_keys: bool,
+    /// The listener that the file alone leaves open to the network by mistake. A flag may choose another one.
+    pub(crate) open_listen: Option<Fault>,
 }
 
 impl File {
@@ -56,7 +58,10 @@ impl File {
             warn(&["server", "region"], "no provider has a region of this name, so none is preferred");
         }
         warnings.sort_by_key(|warning| warning.place.as_ref().map(|place| (place.line, place.column)));
-        Ok(Self { settings, config, warnings, has_keys })
+        let open_listen = settings
+            .forbids_listen()
+            .map(|message| document.place(Fault::new(Path::new(["server", "listen"]), message)));
+        Ok(Self { settings, config, warnings, has_keys, open_listen })
     }
 
     /// What forbids to serve, once flags have been laid over the file.
@@ -67,14 +72,7 @@ impl File {
         if self.has_keys {
             return Err("this version checks no callers' keys; remove [keys], and let what stands in front check them".into());
         }
-        let listen = self.settings.listen;
-        if !listen.ip().is_loopback() && !self.settings.allow_open {
-            return Err(format!(
-                "{listen} can be reached from other machines, and callers have no keys; listen on 127.0.0.1, or set \
-                 server.allow_open = true"
-            ));
-        }
-        Ok(())
+        self.settings.forbids_listen().map_or(Ok(()), Err)
     }
 
     /// Callers' headers that some provider is to get. The client gives each provider only its own.

@@ -66,6 +66,19 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Why callers must not come in where they would, if so.
+    pub(crate) fn forbids_listen(&self) -> Option<String> {
+        let listen = self.listen;
+        (!listen.ip().is_loopback() && !self.allow_open).then(|| {
+            format!(
+                "{listen} can be reached from other machines, and callers have no keys; listen on 127.0.0.1, or set \
+                 server.allow_open = true"
+            )
+        })
+    }
+}
+
 /// Bytes, written with a unit: `"32MiB"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
