@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
 use axum::{
@@ -18,8 +19,8 @@ use hyper_util::service::TowerToHyperService;
 
 use crate::{
     hosts::Hosts,
-    request_id::{REQUEST_ID, RequestIds},
-    routes::error::ApiError,
+    request_id::{ANTHROPIC_REQUEST_ID, REQUEST_ID, RequestIds},
+    routes::{error::ApiError, stamp_untried},
 };
 
 /// The way into a router.
@@ -28,22 +29,42 @@ pub(crate) struct Entrance {
     routes: TowerToHyperService<Router>,
     hosts: Hosts,
     ids: RequestIds,
+    /// Whether every answer says how many attempts it took, and how long.
+    is_accounted: bool,
 }
 
 impl Entrance {
-    pub(crate) fn new(routes: Router, hosts: Hosts) -> Arc<Self> {
-        Arc::new(Self { routes: TowerToHyperService::new(routes), hosts, ids: RequestIds::new() })
+    /// The operators' way in.
+    pub(crate) fn for_operators(routes: Router, hosts: Hosts) -> Arc<Self> {
+        Arc::new(Self::new(routes, hosts))
+    }
+
+    /// The callers' way in.
+    pub(crate) fn for_callers(routes: Router, hosts: Hosts) -> Arc<Self> {
+        Arc::new(Self { is_accounted: true, ..Self::new(routes, hosts) })
+    }
+
+    fn new(routes: Router, hosts: Hosts) -> Self {
+        Self { routes: TowerToHyperService::new(routes), hosts, ids: RequestIds::new(), is_accounted: false }
     }
 
     /// Answers one request.
     pub(crate) async fn admit(self: Arc<Self>, request: Request<Incoming>) -> Result<Response, Infallible> {
+        let began = Instant::now();
         let id = self.ids.of(request.headers());
+        let is_anthropic = matches!(request.uri().path(), "/v1/messages" | "/messages");
         let mut response = if self.hosts.admit(request.uri(), request.headers()) {
             self.routes.call(request).await?
         } else {
             let message = "the host or the origin of this request is not one that is answered here";
             ApiError::caller(StatusCode::FORBIDDEN, "foreign_host", message).into_response()
         };
+        if self.is_accounted {
+            stamp_untried(&mut response, began);
+            if is_anthropic {
+                response.headers_mut().insert(ANTHROPIC_REQUEST_ID, id.clone());
+            }
+        }
         response.headers_mut().insert(REQUEST_ID, id);
         Ok(response)
     }

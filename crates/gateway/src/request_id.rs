@@ -9,6 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Where a request's name stands, in both directions.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What Anthropic's SDKs call it.
+pub(crate) const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// A longer name is no name; UUIDs have 36, trace ids 32.
 const LONGEST: usize = 128;
 

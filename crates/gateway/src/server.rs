@@ -59,9 +59,9 @@ pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, 
     };
     let own = Hosts::Own(settings.hosts.clone());
     let hosts = if listen.ip().is_loopback() { own.clone() } else { Hosts::Any };
-    let for_callers = Entrance::new(routes::router(Arc::new(gateway)), hosts);
+    let for_callers = Entrance::for_callers(routes::router(Arc::new(gateway)), hosts);
     let for_operators =
-        Entrance::new(admin::router(Admin::new(client.clone(), watch, phases.clone()), world), own);
+        Entrance::for_operators(admin::router(Admin::new(client.clone(), watch, phases.clone()), world), own);
     Ok(Running {
         listen,
         admin,

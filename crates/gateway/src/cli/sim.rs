@@ -62,7 +62,7 @@ async fn serve(args: &Args, scenario: Option<Scenario>) -> Result<ExitCode, Fail
     let admin = listener.address()?;
     let (control, phases) = phases();
     let chaos = routes::guarded(admin::chaos_router(world.clone()));
-    tokio::spawn(listener.serve(Entrance::new(chaos, Hosts::Own(Vec::new())), phases, Phase::Over));
+    tokio::spawn(listener.serve(Entrance::for_operators(chaos, Hosts::Own(Vec::new())), phases, Phase::Over));
     for region in world.regions() {
         out::result(format_args!("{region} {}", server.base_url(region)?));
     }

@@ -111,7 +111,18 @@ impl ApiError {
 
     /// The error as a response of its own.
     pub(crate) fn response(&self) -> Response {
-        let mut response = Response::new(Body::from(self.json()));
+        self.response_of(self.json())
+    }
+
+    /// The error as Anthropic's SDKs read it.
+    pub(crate) fn anthropic_response(&self) -> Response {
+        let error = AnthropicSaid { kind: anthropic_kind(self.status), message: &self.message };
+        let body = AnthropicEnvelope { kind: "error", error };
+        self.response_of(serde_json::to_vec(&body).unwrap_or_else(|_| b"{}".to_vec()).into())
+    }
+
+    fn response_of(&self, body: Bytes) -> Response {
+        let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, JSON);
@@ -188,6 +199,33 @@ fn kind(status: StatusCode) -> &'static str {
         status if status.is_server_error() => "server_error",
         _ => "invalid_request_error",
     }
+}
+
+/// Anthropic's `type` of an error with this status.
+fn anthropic_kind(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_FOUND => "not_found_error",
+        StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
+        StatusCode::SERVICE_UNAVAILABLE => "overloaded_error",
+        status => match kind(status) {
+            "server_error" => "api_error",
+            kind => kind,
+        },
+    }
+}
+
+#[derive(Serialize)]
+struct AnthropicEnvelope<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    error: AnthropicSaid<'a>,
+}
+
+#[derive(Serialize)]
+struct AnthropicSaid<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    message: &'a str,
 }
 
 #[derive(Serialize)]

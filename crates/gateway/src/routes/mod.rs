@@ -25,7 +25,7 @@ use outrigger::Client;
 use serde::Serialize;
 
 use self::error::ApiError;
-pub(crate) use self::stream::FLUSH;
+pub(crate) use self::{provenance::stamp_untried, stream::FLUSH};
 use crate::{load::Load, phase::Phases, watch::Watch};
 
 /// What the routes share.
@@ -48,7 +48,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/completions", post(unsupported))
         .route("/embeddings", post(unsupported))
         .route("/responses", post(unsupported))
-        .route("/messages", post(unsupported))
+        .route("/messages", post(unsupported_messages).fallback(wrong_method_of_messages))
         .route("/models", get(models::list))
         // A model's name may hold slashes.
         .route("/models/{*id}", get(models::one));
@@ -76,6 +76,14 @@ pub(crate) fn json(value: &impl Serialize) -> Response {
 
 async fn unsupported(OriginalUri(uri): OriginalUri) -> ApiError {
     ApiError::unsupported_endpoint(uri.path())
+}
+
+async fn unsupported_messages(uri: OriginalUri) -> Response {
+    unsupported(uri).await.anthropic_response()
+}
+
+async fn wrong_method_of_messages(method: Method, uri: OriginalUri) -> Response {
+    wrong_method(method, uri).await.anthropic_response()
 }
 
 async fn unknown_path(OriginalUri(uri): OriginalUri) -> ApiError {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
@@ -38,12 +38,18 @@ pub(crate) async fn list(State(gateway): State<Arc<Gateway>>) -> Response {
     json(&List { object: "list", data: names.iter().map(|name| Model::named(name)).collect() })
 }
 
-/// One model.
-pub(crate) async fn one(State(gateway): State<Arc<Gateway>>, Path(id): Path<String>) -> Response {
+/// One model. A name that is no text is nobody's name.
+pub(crate) async fn one(
+    State(gateway): State<Arc<Gateway>>,
+    id: Result<Path<String>, PathRejection>,
+) -> Response {
+    let Ok(Path(id)) = id else { return not_found("the model's name is not UTF-8") };
     if gateway.client.models().iter().any(|name| **name == *id) {
         return json(&Model::named(&id));
     }
-    ApiError::caller(StatusCode::NOT_FOUND, "model_not_found", format!("no model `{id}` is configured"))
-        .at("model")
-        .into_response()
+    not_found(format!("no model `{id}` is configured"))
+}
+
+fn not_found(message: impl Into<String>) -> Response {
+    ApiError::caller(StatusCode::NOT_FOUND, "model_not_found", message).at("model").into_response()
 }

@@ -1,6 +1,6 @@
 //! Where an answer came from is part of the answer: the headers that say it, on answers and errors alike.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use http::{HeaderName, HeaderValue};
@@ -44,8 +44,8 @@ impl<'a> Provenance<'a> {
         if let Some(route) = self.route {
             for (name, text) in [(PROVIDER, &route.provider), (REGION, &route.region), (MODEL, &route.model)]
             {
-                // A configured name beyond visible ASCII has no place in a header.
-                if let Ok(value) = HeaderValue::from_str(text) {
+                // Names beyond ASCII go as their UTF-8; only control characters have no place in a header.
+                if let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) {
                     headers.insert(name, value);
                 }
             }
@@ -54,6 +54,13 @@ impl<'a> Provenance<'a> {
         if let Ok(value) = HeaderValue::try_from(timing) {
             headers.insert(SERVER_TIMING, value);
         }
+    }
+}
+
+/// Writes the headers of an answer that no attempt was made for, unless they are written already.
+pub(crate) fn stamp_untried(response: &mut Response, began: Instant) {
+    if !response.headers().contains_key(ATTEMPTS) {
+        Provenance::of_failure(&[], began.elapsed()).stamp(response);
     }
 }
 
