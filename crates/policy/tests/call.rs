@@ -157,6 +157,28 @@ fn with_nowhere_else_to_go_silence_is_waited_out_to_the_deadline() {
     assert_eq!(call.next(now + ms(5_000)), Step::Finish(Finish::Deadline));
 }
 
+/// The circuit of the last deployment opened in the pause before its second try: there is nothing left to wait for.
+#[test]
+fn a_refused_repeat_is_not_sought_again() {
+    for (tiers, expected) in [(1, Step::Finish(Finish::Exhausted)), (2, Step::Pick { tier: 1 })] {
+        let now = t0();
+        let mut call = Call::new(CallPlan::new(tiers, 4, now + ms(60_000)));
+        let first = start(&mut call, 0, 1, Price::Free, now);
+        call.on_failed(first, server_error());
+        assert_eq!(call.next(now), Step::Pick { tier: 0 });
+        call.on_pick(nothing(), now);
+        let later = now + ms(200);
+        assert_eq!(call.next(now), Step::Wait(later));
+        assert_eq!(call.next(later), Step::Start { deployment: 1, price: Price::Budget(14) });
+        call.on_refused(Some(later + ms(30_000)));
+        while call.next(later) == (Step::Pick { tier: 0 }) {
+            call.on_pick(nothing(), later);
+        }
+        assert_eq!(call.next(later), expected, "{tiers} tiers");
+        assert_eq!(call.attempts(), 1, "what was refused was not started");
+    }
+}
+
 #[test]
 fn a_callers_fault_ends_the_call() {
     let now = t0();
@@ -226,9 +248,16 @@ fn fate() -> impl Strategy<Value = Fate> {
     ]
 }
 
+/// As [`fate`], with one start in three refused.
+fn fate_at_a_door() -> impl Strategy<Value = Fate> {
+    prop_oneof![2 => fate(), 1 => Just(Fate::Refused)]
+}
+
 /// All that was seen of one call.
 #[derive(Default)]
 struct Seen {
+    /// Every deployment that was to be started, whether or not it took the attempt.
+    offers: Vec<Key>,
     starts: Vec<(Key, Instant, bool)>,
     free: usize,
     finish: Option<(Finish, Instant)>,
@@ -277,16 +306,19 @@ fn play(plan: CallPlan, begin: Instant, fates: &[Fate]) -> Seen {
                     now,
                 );
             }
-            Step::Start { deployment, price } => match fate {
-                Fate::Unpaid if price != Price::Free => call.on_unpaid(),
-                Fate::Refused => call.on_refused(None),
-                _ => {
-                    let again = call.excluded().contains(&deployment);
-                    seen.free += usize::from(price == Price::Free);
-                    seen.starts.push((deployment, now, again));
-                    running.push(call.on_start(now + ms(700)));
+            Step::Start { deployment, price } => {
+                seen.offers.push(deployment);
+                match fate {
+                    Fate::Unpaid if price != Price::Free => call.on_unpaid(),
+                    Fate::Refused => call.on_refused(None),
+                    _ => {
+                        let again = call.excluded().contains(&deployment);
+                        seen.free += usize::from(price == Price::Free);
+                        seen.starts.push((deployment, now, again));
+                        running.push(call.on_start(now + ms(700)));
+                    }
                 }
-            },
+            }
         }
     }
     panic!("the call did not end");
@@ -340,6 +372,20 @@ proptest! {
         let seen = play(plan, begin, &fates);
         for key in 0..5 {
             prop_assert!(seen.starts.iter().filter(|(deployment, ..)| *deployment == key).count() <= 2);
+        }
+    }
+
+    /// **No knocking.** A deployment that refuses to take an attempt is not offered it again and again: it is chosen at
+    /// most twice in a call, started or not, so a closed door costs a call no time. Fails if a refused repeat is not
+    /// remembered.
+    #[test]
+    fn a_deployment_is_offered_at_most_twice((tiers, most, total, budget) in plans(), fates in proptest::collection::vec(fate_at_a_door(), 0..60)) {
+        let begin = t0();
+        let mut plan = CallPlan::new(tiers, most, begin + ms(total));
+        plan.budget = budget;
+        let seen = play(plan, begin, &fates);
+        for key in 0..5 {
+            prop_assert!(seen.offers.iter().filter(|deployment| **deployment == key).count() <= 2, "{:?}", seen.offers);
         }
     }
 
