@@ -1,16 +1,35 @@
 //! The client's own life: health checks that send, a shutdown that leaves nothing running.
 
-use outrigger::{CallError, ChatError, Notice, breaker::State, config::HealthCheck};
+use outrigger::{
+    CallError, ChatError, Config, Notice,
+    breaker::State,
+    config::{CheckKind, HealthCheck, Target},
+};
 use sim::{Fault, World};
 
 use crate::support::*;
 
-fn checked(world: &World) -> outrigger::Config {
-    let mut config = config(world);
+fn checked(world: &World) -> Config {
+    with_checks(config(world), CheckKind::Models)
+}
+
+fn with_checks(mut config: Config, kind: CheckKind) -> Config {
     for (_, provider) in &mut config.providers {
-        provider.health_check = Some(HealthCheck::default());
+        let mut check = HealthCheck::default();
+        check.kind = kind;
+        provider.health_check = Some(check);
     }
     config
+}
+
+/// Two models at one endpoint, which is checked every thirty seconds.
+fn two_models(kind: CheckKind) -> Harbour {
+    let at_us_east = |model: &str| Target::new("holysheep", model).regions(["us-east"]);
+    harbour_with(
+        alike(),
+        |world| with_checks(config_with(world, [at_us_east("gpt-4.1"), at_us_east("deepseek-v3.2")]), kind),
+        |builder| builder,
+    )
 }
 
 /// A health check is a real request: the provider sees it, and an idle region that died is found out.
@@ -29,6 +48,56 @@ async fn a_health_check_sends_a_real_request() {
     assert!(eu_west.health < 100.0);
     assert_eq!(eu_west.breaker, "open");
     harbour.client.shutdown().await;
+}
+
+/// **One check, one verdict.** A refused check counts once at its endpoint, however many models are deployed there: the
+/// circuit opens with the fifth, as it would for one model.
+#[tokio::test(start_paused = true)]
+async fn a_refused_check_is_one_failure_of_its_endpoint() {
+    let harbour = two_models(CheckKind::Models);
+    harbour.inject("us-east", Fault::Refuse);
+    tokio::time::sleep(secs(4 * 30 + 1)).await;
+    assert_eq!(harbour.count("us-east"), 4);
+    for deployment in harbour.client.deployments() {
+        assert_eq!(deployment.breaker, "closed", "after four refusals");
+    }
+    tokio::time::sleep(secs(30)).await;
+    assert_eq!(harbour.count("us-east"), 5);
+    for deployment in harbour.client.deployments() {
+        assert_eq!((deployment.breaker, deployment.level), ("open", "endpoint"), "{}", deployment.model);
+    }
+    harbour.client.shutdown().await;
+}
+
+/// A check that chats with one model says nothing of another.
+#[tokio::test(start_paused = true)]
+async fn a_check_by_chat_speaks_for_the_model_it_asked() {
+    let harbour = two_models(CheckKind::Chat);
+    harbour.inject("us-east", Fault::status(500));
+    tokio::time::sleep(secs(5 * 30 + 1)).await;
+    let received = harbour.received("us-east");
+    assert_eq!(received.len(), 5);
+    for deployment in harbour.client.deployments() {
+        let chats = received.iter().filter(|one| one.model.as_deref() == Some(&*deployment.model)).count();
+        let failures = usize::try_from(deployment.consecutive_failures).unwrap();
+        assert_eq!(failures, chats, "{} failed {failures} times in {chats} chats", deployment.model);
+        assert_eq!(deployment.breaker == "open", chats >= 5, "{}", deployment.model);
+    }
+    harbour.client.shutdown().await;
+}
+
+/// A shutdown amid a health check gives the check up: nothing stays in flight, and nobody is charged.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_amid_a_health_check_leaves_nothing_in_flight() {
+    let harbour = harbour_with(alike(), checked, |builder| builder);
+    harbour.inject_everywhere(&Fault::Silent);
+    tokio::time::sleep(secs(31)).await;
+    assert!(harbour.client.deployments().iter().all(|deployment| deployment.in_flight == 1));
+    harbour.client.shutdown().await;
+    harbour.assert_idle();
+    for deployment in harbour.client.deployments() {
+        assert_eq!((deployment.breaker, deployment.consecutive_failures), ("closed", 0));
+    }
 }
 
 /// After a shutdown nothing runs and nothing is taken; a stream in progress was waited for.

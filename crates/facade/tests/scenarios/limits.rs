@@ -1,6 +1,6 @@
 //! Quotas: a 429 is a wait, not an illness.
 
-use outrigger::{CallError, ChatError};
+use outrigger::CallError;
 use sim::{Fault, When};
 use tokio::time::Instant;
 
@@ -41,11 +41,47 @@ async fn all_limited_is_told_at_once_with_the_soonest_wait() {
     }
     let asked = harbour.total();
     let began = Instant::now();
-    let ChatError::Call(CallError::RateLimited { retry_in, .. }) = harbour.ask().await.unwrap_err() else {
+    let CallError::RateLimited { retry_in, .. } = call_error(harbour.ask().await.unwrap_err()) else {
         panic!("not a rate limit")
     };
     assert_eq!(began.elapsed(), ms(0), "at once");
     let wait = retry_in.unwrap();
     assert!(wait <= secs(12) && wait > secs(10), "{wait:?}");
     assert_eq!(harbour.total(), asked, "nobody was asked in vain");
+}
+
+/// A call that learns of every limit by itself names the wait as well as one that knew them all before.
+#[tokio::test(start_paused = true)]
+async fn limits_met_within_one_call_name_the_wait() {
+    for stream in [false, true] {
+        let harbour = harbour();
+        harbour.inject_everywhere(&Fault::RateLimit { retry_after: Some(secs(30)) });
+        let error = call_error(harbour.text(stream).await.unwrap_err());
+        let CallError::RateLimited { retry_in, ref attempts, .. } = error else { panic!("{error}") };
+        assert_eq!(attempts.len(), 3, "each region said so itself");
+        let wait = retry_in.unwrap();
+        assert!(wait <= secs(30) && wait > secs(29), "{wait:?}");
+    }
+}
+
+/// What an operator took out comes back by an operator's hand: no wait is named, and least of all none.
+#[tokio::test(start_paused = true)]
+async fn what_is_cordoned_names_no_wait() {
+    let harbour = harbour();
+    for region in REGIONS {
+        assert_eq!(harbour.client.cordon("holysheep", region, None), 1);
+    }
+    let error = call_error(harbour.ask().await.unwrap_err());
+    assert!(matches!(error, CallError::NoDeployment { retry_in: None, .. }), "{error:?}");
+    assert_eq!(harbour.total(), 0);
+
+    // With one of them back, and its circuit open, that circuit's wait is the answer.
+    harbour.client.uncordon("holysheep", "us-east", None);
+    harbour.inject("us-east", Fault::status(500));
+    for _ in 0..10 {
+        harbour.ask().await.unwrap_err();
+    }
+    let error = call_error(harbour.ask().await.unwrap_err());
+    let CallError::NoDeployment { retry_in: Some(wait), .. } = error else { panic!("{error:?}") };
+    assert!(wait > secs(10), "{wait:?}");
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod deadlines;
+mod endings;
 mod faults;
 mod life;
 mod limits;

@@ -1,16 +1,10 @@
 //! Nobody well: an honest error, early, and no storm.
 
-use outrigger::{CallError, ChatError, wire::Class};
+use outrigger::{CallError, config::Target, wire::Class};
 use sim::Fault;
+use tokio::time::Instant;
 
 use crate::support::*;
-
-fn call_error(error: ChatError) -> CallError {
-    match error {
-        ChatError::Call(error) => error,
-        other => panic!("not a call's error: {other}"),
-    }
-}
 
 /// **A full outage is not stormed.** A thousand requests while everything fails make hardly more than a thousand upstream
 /// calls, and every one of them is told so.
@@ -77,7 +71,7 @@ async fn a_callers_fault_is_passed_back_and_charged_to_nobody() {
 async fn silence_everywhere_ends_at_the_deadline() {
     let harbour = harbour();
     harbour.inject_everywhere(&Fault::Silent);
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let deadline = began.into_std() + secs(25);
     let error = harbour.client.chat("chat").user("hello").deadline(deadline).stream().await.unwrap_err();
     assert!(matches!(call_error(error), CallError::DeadlineExceeded { .. }));
@@ -86,5 +80,23 @@ async fn silence_everywhere_ends_at_the_deadline() {
         assert!(harbour.count(region) <= 1, "silence is not asked twice");
         assert!(harbour.received(region).iter().all(was_left));
     }
+    harbour.assert_idle();
+}
+
+/// **A closed door is not knocked at.** Where there is one place only and its circuit opens between a call's first try and
+/// its second, the caller is told at once, and not at its deadline.
+#[tokio::test(start_paused = true)]
+async fn a_second_try_that_the_circuit_refuses_ends_the_call_at_once() {
+    let only = |world: &_| config_with(world, [Target::new("holysheep", "gpt-4.1").regions(["us-east"])]);
+    let harbour = harbour_with(alike(), only, |builder| builder);
+    harbour.inject("us-east", Fault::status(500));
+    let mut tries = Vec::new();
+    for _ in 0..6 {
+        let began = Instant::now();
+        let error = call_error(harbour.ask().await.unwrap_err());
+        assert!(began.elapsed() < secs(1), "told after {:?}: {error}", began.elapsed());
+        tries.push(error.attempts().len());
+    }
+    assert_eq!(tries, [2, 2, 1, 0, 0, 0], "the fifth failure opened the circuit, within a call");
     harbour.assert_idle();
 }

@@ -5,11 +5,13 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use outrigger::{
-    ChatAnswer, ChatError, Client, ClientBuilder, Config, Notice,
+    AnswerBody, AnswerStream, CallError, ChatAnswer, ChatError, Client, ClientBuilder, Config, Notice,
+    Request,
     config::{Model, Provider, Target},
 };
-use sim::{Fault, LAST_WORD, Outcome, Received, Region, When, World, WorldBuilder};
+use sim::{Fault, LAST_WORD, Outcome, Received, Region, Step, When, World, WorldBuilder};
 
 pub(crate) const REGIONS: [&str; 3] = ["us-east", "eu-west", "ap-southeast"];
 
@@ -87,6 +89,49 @@ impl Harbour {
         Ok(text)
     }
 
+    /// Asks either way with a deadline, and returns the text.
+    pub(crate) async fn text_within(&self, stream: bool, limit: Duration) -> Result<String, ChatError> {
+        let deadline = tokio::time::Instant::now().into_std() + limit;
+        let chat = self.client.chat("chat").user("How high is the swell?").deadline(deadline);
+        if !stream {
+            return Ok(chat.send().await?.text);
+        }
+        let mut stream = chat.stream().await?;
+        let mut text = String::new();
+        while let Some(piece) = stream.next().await {
+            text.push_str(&piece?);
+        }
+        Ok(text)
+    }
+
+    /// Asks for a stream of bytes, and returns it at its first content.
+    pub(crate) async fn open_stream(&self) -> Box<AnswerStream> {
+        match self.client.send(stream_request()).await.unwrap().body {
+            AnswerBody::Stream(stream) => stream,
+            AnswerBody::Whole { .. } => panic!("not a stream"),
+        }
+    }
+
+    /// Asks for a stream of bytes, and reads it until it ends or breaks off.
+    pub(crate) async fn read_stream(&self) -> (Bytes, Option<CallError>) {
+        let mut stream = self.open_stream().await;
+        let mut all = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            match chunk {
+                Ok(chunk) => all.extend_from_slice(&chunk),
+                Err(error) => return (all.into(), Some(error)),
+            }
+        }
+        (all.into(), None)
+    }
+
+    /// Whichever region is asked next, it answers with these steps.
+    pub(crate) fn answer_next(&self, steps: &[Step]) {
+        for region in REGIONS {
+            self.world.answer_next(region, steps.to_vec()).unwrap();
+        }
+    }
+
     /// Asks either way, and returns the text.
     pub(crate) async fn text(&self, stream: bool) -> Result<String, ChatError> {
         if stream { self.ask_stream().await } else { Ok(self.ask().await?.text) }
@@ -116,6 +161,21 @@ impl Harbour {
         for deployment in self.client.deployments() {
             assert_eq!(deployment.in_flight, 0, "{} is still in flight here", deployment.region);
         }
+    }
+}
+
+pub(crate) fn stream_request() -> Request {
+    Request::chat(
+        r#"{"model":"chat","messages":[{"role":"user","content":"How high is the swell?"}],"stream":true,"stream_options":{"include_usage":true}}"#,
+    )
+    .unwrap()
+}
+
+/// What a chat's error holds when the call failed.
+pub(crate) fn call_error(error: ChatError) -> CallError {
+    match error {
+        ChatError::Call(error) => error,
+        other => panic!("not a call's error: {other}"),
     }
 }
 

@@ -1,8 +1,9 @@
 //! What a caller may wish for: places, residency, sessions, and refusals before anything is sent.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
-use outrigger::{ChatError, config::Target};
+use http::{HeaderName, HeaderValue};
+use outrigger::{ChatError, Request, config::Target};
 use sim::{Fault, World};
 
 use crate::support::*;
@@ -27,6 +28,7 @@ async fn residency_holds_even_when_it_hurts() {
     for _ in 0..20 {
         harbour.client.chat("chat").user("hello").residency(["eu-west"]).send().await.unwrap_err();
     }
+    assert!(harbour.count("eu-west") >= 5, "the only region allowed was asked until its circuit opened");
     assert_eq!(harbour.count("us-east") + harbour.count("ap-southeast"), 0);
 }
 
@@ -49,11 +51,11 @@ async fn what_no_deployment_can_satisfy_is_refused_before_anything_is_sent() {
     assert_eq!(harbour.total(), 0);
 }
 
-/// Calls of one session stay together while that costs little.
+/// Calls of one session stay together while that costs little, and sessions do not all stay at one place.
 #[tokio::test(start_paused = true)]
 async fn the_calls_of_a_session_stay_together() {
     let harbour = harbour_with(
-        World::article(7),
+        alike(),
         |world| {
             let mut config = config(world);
             config.routing.preferred_region = None;
@@ -65,15 +67,22 @@ async fn the_calls_of_a_session_stay_together() {
         |builder| builder,
     );
     // Known alike well, so that affinity and not exploration decides.
+    let mut without = HashSet::new();
     for _ in 0..60 {
-        harbour.ask().await.unwrap();
+        without.insert(harbour.ask().await.unwrap().route.region);
     }
-    let mut places = HashSet::new();
-    for _ in 0..10 {
-        let answer = harbour.client.chat("chat").user("x").session("a-voyage").send().await.unwrap();
-        places.insert(answer.route.region.to_string());
+    assert_eq!(without.len(), 3, "without a session calls go everywhere");
+    let mut homes = BTreeSet::new();
+    for session in 0..8 {
+        let mut places = BTreeSet::new();
+        for _ in 0..20 {
+            let chat = harbour.client.chat("chat").user("x").session(format!("voyage {session}"));
+            places.insert(chat.send().await.unwrap().route.region);
+        }
+        assert_eq!(places.len(), 1, "one session was served by {places:?}");
+        homes.append(&mut places);
     }
-    assert!(places.len() <= 2, "one session was served by {places:?}");
+    assert!(homes.len() >= 2, "all sessions live in {homes:?}");
 }
 
 /// A lower tier serves only when the upper one cannot.
@@ -106,7 +115,7 @@ async fn the_next_tier_serves_when_the_first_cannot() {
     );
 }
 
-/// The call's error never holds the key, and no header of the caller's crosses that may not.
+/// The call's error never holds the key.
 #[tokio::test(start_paused = true)]
 async fn the_credential_goes_to_the_provider_and_nowhere_else() {
     let harbour = harbour();
@@ -116,4 +125,37 @@ async fn the_credential_goes_to_the_provider_and_nowhere_else() {
     let received = REGIONS.iter().flat_map(|region| harbour.received(region)).next().unwrap();
     assert_eq!(received.headers["authorization"], "Bearer sk-test-not-a-secret");
     assert!(!format!("{:?}", harbour.client).contains("sk-test"));
+}
+
+/// **Callers' credentials stay here.** Of a caller's headers those of the protocol cross to the provider, and nothing that
+/// names or proves who the caller is.
+#[tokio::test(start_paused = true)]
+async fn a_callers_headers_cross_only_where_they_may() {
+    let harbour = harbour();
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let request = Request::chat(r#"{"model":"chat","messages":[{"role":"user","content":"x"}]}"#).unwrap();
+    let request = [
+        ("authorization", "Bearer of-the-caller"),
+        ("cookie", "session=of-the-caller"),
+        ("x-api-key", "of-the-caller"),
+        ("api-key", "of-the-caller"),
+        ("x-forwarded-for", "192.0.2.1"),
+        ("proxy-authorization", "Basic of-the-caller"),
+        ("traceparent", trace),
+        ("openai-beta", "assistants=v2"),
+    ]
+    .into_iter()
+    .fold(request, |request, (name, value)| {
+        request.header(HeaderName::from_static(name), HeaderValue::from_static(value))
+    });
+    harbour.client.send(request).await.unwrap();
+    let received = REGIONS.iter().flat_map(|region| harbour.received(region)).next().unwrap();
+    for name in ["cookie", "x-api-key", "api-key", "x-forwarded-for", "proxy-authorization"] {
+        assert!(!received.headers.contains_key(name), "{name} crossed");
+    }
+    assert!(!format!("{:?}", received.headers).contains("of-the-caller"));
+    let keys: Vec<_> = received.headers.get_all("authorization").into_iter().collect();
+    assert_eq!(keys, ["Bearer sk-test-not-a-secret"]);
+    assert_eq!(received.headers["traceparent"], trace);
+    assert_eq!(received.headers["openai-beta"], "assistants=v2");
 }
