@@ -49,14 +49,16 @@ pub(crate) fn for_explanation(plan: &Plan, model: &str, region: Option<&str>) ->
 
 fn preferred(plan: &Plan, request: &Request) -> Result<Vec<Arc<str>>, CallError> {
     let unknown = |name: &str| CallError::UnknownRegion { region: name.to_owned() };
-    if let Some(name) = &request.region {
-        // A caller's region may be a region or a name of `[near]`.
-        return plan.near(name).ok_or_else(|| unknown(name));
+    let mut prefer = Vec::new();
+    // A caller's region may be a region or a name of `[near]`; it goes before the place that the caller is near to.
+    for name in request.region.iter().chain(&request.near) {
+        for region in plan.near(name).ok_or_else(|| unknown(name))? {
+            if !prefer.contains(&region) {
+                prefer.push(region);
+            }
+        }
     }
-    match &request.near {
-        Some(place) => plan.near(place).ok_or_else(|| unknown(place)),
-        None => Ok(Vec::new()),
-    }
+    Ok(prefer)
 }
 
 /// The regions allowed: the model's own, narrowed by the caller's.

@@ -167,7 +167,7 @@ impl ClientBuilder {
         self
     }
 
-    /// The client.
+    /// The client. Health checks start here and need a tokio runtime: built outside of one, the client makes none.
     ///
     /// # Errors
     /// [`BuildError::Config`] with every fault of the configuration; [`BuildError::Machine`] when a machine refuses its

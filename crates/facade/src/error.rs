@@ -10,7 +10,8 @@ use crate::answer::AttemptRecord;
 /// Why a call has no answer.
 ///
 /// [`code`](Self::code) and [`status`](Self::status) are what the gateway answers with; [`attempts`](Self::attempts) says
-/// what was tried. No variant holds a key or a prompt.
+/// what was tried. No variant holds a key; of a request's text there is only what a provider
+/// repeats in the body of its refusal.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {

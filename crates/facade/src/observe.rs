@@ -103,7 +103,7 @@ pub enum Notice {
         model: Arc<str>,
         /// How.
         outcome: Outcome,
-        /// Where its answer came from, if it got one.
+        /// Where its answer came from; where it was waited for, when the caller went away.
         route: Option<Route>,
         /// Attempts made.
         attempts: u32,

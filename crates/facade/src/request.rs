@@ -26,7 +26,7 @@ impl Api {
 }
 
 /// A request for one model by its public name. Its body goes out as it came; only the model's name is replaced.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     pub(crate) api: Api,
     pub(crate) body: Bytes,
@@ -38,6 +38,18 @@ pub struct Request {
     pub(crate) session: Option<String>,
     pub(crate) headers: HeaderMap,
     pub(crate) single: bool,
+}
+
+/// Neither the body nor the headers: they are their caller's.
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request")
+            .field("api", &self.api)
+            .field("model", &self.facts.model)
+            .field("stream", &self.facts.stream)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Request {
@@ -132,5 +144,18 @@ impl Request {
     /// Where the model's name stands in the body, as a JSON string with its quotes.
     pub(crate) fn model_range(&self) -> Range<usize> {
         self.facts.model_range.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_is_not_shown() {
+        let body = r#"{"model":"chat","messages":[{"role":"user","content":"my secret"}]}"#;
+        let request = Request::chat(body).unwrap();
+        let shown = format!("{request:?}");
+        assert!(shown.contains("chat") && !shown.contains("secret"), "{shown}");
     }
 }

@@ -1,6 +1,6 @@
 //! What goes out: a URL, headers, a body of a few shared slices, and the pool to send it through.
 
-use std::{num::NonZeroU16, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, num::NonZeroU16, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -49,7 +49,7 @@ pub struct Timeouts {
 }
 
 /// The connections to one endpoint, described. Two equal pools are one pool.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Pool {
     /// A name for logs and errors, and a part of the identity: `provider/region`.
@@ -62,6 +62,19 @@ pub struct Pool {
     pub ca_file: Option<PathBuf>,
     /// Proxy to go through. Absent: a direct connection, whatever the environment says.
     pub proxy: Option<Url>,
+}
+
+/// Without the proxy's user and password.
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("name", &self.name)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("connections", &self.connections)
+            .field("ca_file", &self.ca_file)
+            .field("proxy", &self.proxy.as_ref().and_then(Url::host_str))
+            .finish()
+    }
 }
 
 impl Pool {
@@ -122,5 +135,18 @@ impl Body {
 impl<T: Into<Bytes>> From<T> for Body {
     fn from(bytes: T) -> Self {
         Self::from_slices([bytes.into()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxys_password_is_not_shown() {
+        let mut pool = Pool::new("holysheep/us-east");
+        pool.proxy = Some("http://user:hunter2@proxy.example:3128".parse().unwrap());
+        let shown = format!("{pool:?}");
+        assert!(shown.contains("proxy.example") && !shown.contains("hunter2"), "{shown}");
     }
 }

@@ -265,7 +265,6 @@ impl<'c> Names<'c> {
     }
 }
 
-/// The provider's regions that a target uses.
 impl Names<'_> {
     /// What a file may say and no client does yet is said, so that nobody counts on it.
     fn not_yet(&mut self) {
@@ -287,6 +286,7 @@ impl Names<'_> {
     }
 }
 
+/// The provider's regions that a target uses.
 fn regions_of<'t>(target: &'t Target, provider: &'t Provider) -> impl Iterator<Item = &'t str> {
     let wished = target.regions.as_deref();
     let all = provider.regions.iter().map(|(name, _)| name.as_str());
