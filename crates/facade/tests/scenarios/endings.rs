@@ -149,3 +149,17 @@ async fn a_stream_dropped_amid_its_content_is_cancelled() {
     assert_eq!(ended(&harbour), (Outcome::Cancelled, None));
     harbour.assert_idle();
 }
+
+/// Who reads slowly is not cut off: while nobody asks, the silence is the caller's own.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_reads_slowly_gets_it_all() {
+    let harbour = harbour();
+    let late = [Step::Wait(secs(70)), chunk(&[CONTENT]), chunk(&[FINISH, DONE]), Step::End];
+    harbour.answer_next(&[&[head(), chunk(&[CONTENT])][..], &late].concat());
+    let mut stream = harbour.open_stream().await;
+    assert_eq!(stream.next().await.unwrap().unwrap(), CONTENT);
+    tokio::time::sleep(secs(60)).await;
+    let rest = stream.collect().await.unwrap();
+    assert_eq!(rest, [CONTENT, FINISH, DONE].concat());
+    assert_eq!(ended(&harbour).0, Outcome::Ok);
+}

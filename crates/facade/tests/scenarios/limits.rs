@@ -85,3 +85,21 @@ async fn what_is_cordoned_names_no_wait() {
     let CallError::NoDeployment { retry_in: Some(wait), .. } = error else { panic!("{error:?}") };
     assert!(wait > secs(10), "{wait:?}");
 }
+
+/// A wait is named for places that the call may go to: when a region beyond its residency comes back is nothing to it.
+#[tokio::test(start_paused = true)]
+async fn a_wait_beyond_the_residency_is_not_named() {
+    let harbour = harbour_with(alike(), config, |builder| builder);
+    harbour.inject("us-east", Fault::status(500));
+    for _ in 0..30 {
+        harbour.ask().await.unwrap();
+    }
+    let is_open = |region: &str| {
+        harbour.client.deployments().iter().any(|at| &*at.region == region && at.breaker == "open")
+    };
+    assert!(is_open("us-east") && !is_open("eu-west"));
+    harbour.client.cordon("holysheep", "eu-west", None);
+    let call = harbour.client.chat("chat").user("x").residency(["eu-west"]);
+    let error = call_error(call.send().await.unwrap_err());
+    assert!(matches!(error, CallError::NoDeployment { retry_in: None, .. }), "{error:?}");
+}

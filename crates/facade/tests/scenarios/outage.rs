@@ -1,7 +1,8 @@
 //! Nobody well: an honest error, early, and no storm.
 
+use http::{HeaderMap, StatusCode};
 use outrigger::{CallError, config::Target, wire::Class};
-use sim::Fault;
+use sim::{Fault, Step};
 use tokio::time::Instant;
 
 use crate::support::*;
@@ -99,4 +100,19 @@ async fn a_second_try_that_the_circuit_refuses_ends_the_call_at_once() {
     }
     assert_eq!(tries, [2, 2, 1, 0, 0, 0], "the fifth failure opened the circuit, within a call");
     harbour.assert_idle();
+}
+
+/// A refusal that comes with status 200 is a refusal: the caller gets it as a 400, in the provider's words, after one
+/// attempt.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_in_the_clothes_of_a_success_is_passed_back_as_one() {
+    let harbour = harbour();
+    let said = r#"{"error":{"message":"filtered","type":"invalid_request_error","code":"content_filter"}}"#;
+    let head = Step::Head { status: StatusCode::OK, headers: HeaderMap::new() };
+    harbour.answer_next(&[head, Step::Chunk(said.into()), Step::End]);
+    let error = call_error(harbour.ask().await.unwrap_err());
+    let CallError::Rejected { status, body, attempts, .. } = error else { panic!("{error}") };
+    assert_eq!((status, &*body), (StatusCode::BAD_REQUEST, said.as_bytes()));
+    assert_eq!(attempts.len(), 1);
+    assert_eq!(harbour.total(), 1);
 }

@@ -119,9 +119,13 @@ impl Harbour {
         while let Some(chunk) = stream.next().await {
             match chunk {
                 Ok(chunk) => all.extend_from_slice(&chunk),
-                Err(error) => return (all.into(), Some(error)),
+                Err(error) => {
+                    assert!(stream.next().await.is_none(), "an error is the last item");
+                    return (all.into(), Some(error));
+                }
             }
         }
+        assert!(stream.next().await.is_none(), "an end is an end");
         (all.into(), None)
     }
 

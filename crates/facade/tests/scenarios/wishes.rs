@@ -159,3 +159,29 @@ async fn a_callers_headers_cross_only_where_they_may() {
     assert_eq!(received.headers["traceparent"], trace);
     assert_eq!(received.headers["openai-beta"], "assistants=v2");
 }
+
+/// A header that may be repeated crosses with all its values; one that the configuration sets is not the caller's to
+/// change.
+#[tokio::test(start_paused = true)]
+async fn a_configured_header_wins_and_repeated_ones_all_cross() {
+    let configured = |world: &_| {
+        let mut config = config(world);
+        let regions = config.providers.iter_mut().flat_map(|(_, provider)| &mut provider.regions);
+        for (_, region) in regions {
+            region.headers.push(("openai-beta".to_owned(), "of-the-configuration".into()));
+        }
+        config
+    };
+    let harbour = harbour_with(World::article(7), configured, |builder| builder);
+    let request = Request::chat(r#"{"model":"chat","messages":[{"role":"user","content":"x"}]}"#).unwrap();
+    let request = [("openai-beta", "of-the-caller"), ("tracestate", "a=1"), ("tracestate", "b=2")]
+        .into_iter()
+        .fold(request, |request, (name, value)| {
+            request.header(HeaderName::from_static(name), HeaderValue::from_static(value))
+        });
+    harbour.client.send(request).await.unwrap();
+    let received = REGIONS.iter().flat_map(|region| harbour.received(region)).next().unwrap();
+    let values = |name: &str| received.headers.get_all(name).into_iter().cloned().collect::<Vec<_>>();
+    assert_eq!(values("openai-beta"), ["of-the-configuration"]);
+    assert_eq!(values("tracestate"), ["a=1", "b=2"]);
+}
