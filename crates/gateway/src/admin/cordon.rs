@@ -41,7 +41,7 @@ struct Place {
 impl From<&DeploymentStatus> for Place {
     fn from(status: &DeploymentStatus) -> Self {
         let DeploymentStatus { provider, region, model, .. } = status;
-        Self { provider: provider.clone(), region: region.clone(), model: model.clone() }
+        Self { provider: Arc::clone(provider), region: Arc::clone(region), model: Arc::clone(model) }
     }
 }
 
@@ -55,37 +55,47 @@ struct Done {
 #[derive(Debug, Default)]
 pub(super) struct Ends(Mutex<BTreeMap<Place, AbortHandle>>);
 
+impl Ends {
+    /// Words and ends are carried out one after the other, so that none crosses another half way.
+    fn with<R>(&self, act: impl FnOnce(&mut BTreeMap<Place, AbortHandle>) -> R) -> R {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 impl Admin {
     /// Takes one deployment out, until someone puts it back or the time is over.
     fn take_out(self: &Arc<Self>, place: Place, lasting: Option<Duration>) -> usize {
-        let mut ends = self.cordons.0.lock().unwrap_or_else(PoisonError::into_inner);
-        abort(ends.remove(&place));
-        let taken_out = self.client.cordon(&place.provider, &place.region, Some(&place.model));
-        if let Some(lasting) = lasting {
-            let (admin, ended) = (Arc::clone(self), place.clone());
-            let end = async move {
-                tokio::time::sleep(lasting).await;
-                admin.end(&ended);
-            };
-            ends.insert(place, tokio::spawn(end).abort_handle());
-        }
-        taken_out
+        self.cordons.with(|ends| {
+            abort(ends.remove(&place));
+            let taken_out = self.client.cordon(&place.provider, &place.region, Some(&place.model));
+            if let Some(lasting) = lasting {
+                let (admin, ended) = (Arc::clone(self), place.clone());
+                let end = async move {
+                    tokio::time::sleep(lasting).await;
+                    admin.end(&ended);
+                };
+                ends.insert(place, tokio::spawn(end).abort_handle());
+            }
+            taken_out
+        })
     }
 
     /// Puts one deployment back by hand.
     fn put_back(&self, place: &Place) -> usize {
-        let mut ends = self.cordons.0.lock().unwrap_or_else(PoisonError::into_inner);
-        abort(ends.remove(place));
-        self.client.uncordon(&place.provider, &place.region, Some(&place.model))
+        self.cordons.with(|ends| {
+            abort(ends.remove(place));
+            self.client.uncordon(&place.provider, &place.region, Some(&place.model))
+        })
     }
 
     /// Puts one deployment back because the time is over, unless there has been another word since this task was woken.
     fn end(&self, place: &Place) {
-        let mut ends = self.cordons.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if ends.get(place).is_some_and(|end| end.id() == tokio::task::id()) {
-            ends.remove(place);
-            self.client.uncordon(&place.provider, &place.region, Some(&place.model));
-        }
+        self.cordons.with(|ends| {
+            if ends.get(place).is_some_and(|end| end.id() == tokio::task::id()) {
+                ends.remove(place);
+                self.client.uncordon(&place.provider, &place.region, Some(&place.model));
+            }
+        });
     }
 }
 
