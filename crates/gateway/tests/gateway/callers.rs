@@ -1,8 +1,10 @@
 //! What callers get: answers with where they came from, models, and what their headers ask for.
 
-use sim::{Fault, LAST_WORD, When};
+use http::{HeaderMap, StatusCode};
+use sim::{Fault, LAST_WORD, Step, When};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::support::{Gateway, question};
+use crate::support::{Gateway, post, question, soon};
 
 #[tokio::test]
 async fn an_answer_says_where_it_came_from() {
@@ -27,10 +29,85 @@ async fn every_path_is_there_with_and_without_its_version() {
     for path in ["/v1/chat/completions", "/chat/completions"] {
         assert_eq!(gateway.post(path, "", &question(false)).await.status, 200, "{path}");
     }
-    for path in ["/v1/completions", "/embeddings", "/v1/responses", "/messages"] {
+    for path in ["/v1/completions", "/embeddings", "/v1/responses"] {
         let reply = gateway.post(path, "", &question(false)).await;
         assert_eq!((reply.status, reply.code().as_str()), (400, "unsupported_endpoint"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn messages_are_refused_as_anthropics_sdks_read_it() {
+    let gateway = Gateway::start("").await;
+    for (reply, status) in [
+        (gateway.post("/v1/messages", "x-request-id: my-7\r\n", "{}").await, 400),
+        (gateway.get("/messages").await, 405),
+    ] {
+        assert_eq!(reply.status, status);
+        let body = reply.json();
+        assert_eq!(
+            (body["type"].as_str(), body["error"]["type"].as_str()),
+            (Some("error"), Some("invalid_request_error"))
+        );
+        assert!(body["error"]["message"].is_string(), "{body}");
+        assert_eq!(reply.header("request-id"), reply.header("x-request-id"));
+        assert_eq!(reply.header("x-should-retry"), Some("false"));
+    }
+}
+
+/// **Nothing crosses that is not named.** Fails if a caller's credential or cookie reaches a provider, or a provider's a caller.
+#[tokio::test]
+async fn only_the_named_headers_cross() {
+    let gateway = Gateway::start("").await;
+    let head = "HTTP/1.1 200 OK\nset-cookie: a=b\nx-internal: 1\nx-ratelimit-remaining-requests: 7\nx-request-id: theirs\n\
+                content-type: application/json";
+    let pairs = head.lines().skip(1).map(|line| line.split_once(": ").unwrap());
+    let headers =
+        pairs.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect::<HeaderMap>();
+    let body = "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"aye\"},\"finish_reason\":\"stop\"}]}";
+    let steps = vec![Step::Head { status: StatusCode::OK, headers }, Step::Chunk(body.into()), Step::End];
+    gateway.world().answer_next("us-east", steps).unwrap();
+    let caller = "authorization: Bearer sk-callers\r\napi-key: sk-callers\r\nx-api-key: sk-callers\r\ncookie: c=d\r\n\
+                  x-other: 1\r\ntraceparent: 00-1-2-01\r\n";
+    let reply = gateway.ask(caller).await;
+    assert_eq!((reply.status, reply.text().as_str()), (200, body));
+    for name in ["set-cookie", "x-internal"] {
+        assert_eq!(reply.header(name), None, "{name}");
+    }
+    assert_eq!(reply.header("x-ratelimit-remaining-requests"), Some("7"));
+    assert_eq!(reply.header("x-outrigger-upstream-request-id"), Some("theirs"));
+    assert_ne!(reply.header("x-request-id"), Some("theirs"));
+    let received = &gateway.world().received("us-east").unwrap()[0].headers;
+    assert_eq!(received["authorization"], "Bearer sk-secret");
+    assert_eq!(received["traceparent"], "00-1-2-01");
+    for name in ["cookie", "api-key", "x-api-key", "x-other"] {
+        assert_eq!(received.get(name), None, "{name}");
+    }
+}
+
+/// **A hang-up is heard.** Fails if a plain request outlives its caller, upstream or in its place here.
+#[tokio::test]
+async fn a_caller_that_hangs_up_on_a_plain_request_cancels_it_and_frees_its_place() {
+    let gateway = Gateway::start("[server]\nmax_concurrent = 1\n[timeouts]\nanswer = \"5m\"\n").await;
+    gateway.world().inject("us-east", Fault::Silent, When::always()).unwrap();
+    let mut stream = TcpStream::connect(gateway.listen).await.unwrap();
+    stream.write_all(post("/v1/chat/completions", "", &question(false)).as_bytes()).await.unwrap();
+    soon(async {
+        while gateway.world().in_flight("us-east").unwrap() == 0 {
+            gateway.get("/v1/models").await;
+        }
+    })
+    .await;
+    assert_eq!(gateway.ask("").await.code(), "overloaded");
+    drop(stream);
+    soon(async {
+        while gateway.world().in_flight("us-east").unwrap() > 0 {
+            gateway.get("/v1/models").await;
+        }
+    })
+    .await;
+    assert!(gateway.world().received("us-east").unwrap()[0].cancelled_by_caller);
+    gateway.world().clear("us-east").unwrap();
+    soon(async { while gateway.ask("").await.status != 200 {} }).await;
 }
 
 #[tokio::test]
@@ -43,6 +120,10 @@ async fn the_configured_models_are_listed() {
     assert_eq!(gateway.get("/models/chat").await.json()["id"], "chat");
     let unknown = gateway.get("/v1/models/meta/llama").await;
     assert_eq!((unknown.status, unknown.code().as_str()), (404, "model_not_found"));
+    let no_text = gateway.get("/v1/models/%ff").await;
+    assert_eq!((no_text.status, no_text.code().as_str()), (404, "model_not_found"));
+    assert_eq!(no_text.header("x-outrigger-attempts"), Some("0"));
+    assert!(no_text.header("server-timing").unwrap().starts_with("gateway;dur="));
 }
 
 #[tokio::test]

@@ -113,6 +113,15 @@ async fn an_open_port_without_keys_is_refused_unless_meant() {
 }
 
 #[tokio::test]
+async fn check_finds_what_serve_would_refuse() {
+    let run = check(&format!("[server]\nlisten = \"0.0.0.0:0\"\n{SOUND}"), &[]).await;
+    assert_eq!(run.code, Some(1), "{}", run.out);
+    assert!(run.out.contains(".toml:2:10: server.listen: ") && run.out.contains("allow_open"), "{}", run.out);
+    let meant = check(&format!("[server]\nlisten = \"0.0.0.0:0\"\nallow_open = true\n{SOUND}"), &[]).await;
+    assert_eq!(meant.code, Some(0), "{}", meant.out);
+}
+
+#[tokio::test]
 async fn wrong_usage_is_status_two() {
     for args in [&["serve"][..], &["sail"], &["check"], &["serve", "--config", "x", "--listen", "y"], &[]] {
         assert_eq!(run(args).await.code, Some(2), "{args:?}");
@@ -133,7 +142,9 @@ async fn simulated_regions_answer_and_can_be_disturbed() {
         .spawn()
         .unwrap();
     let mut regions = BufReader::new(child.stdout.take().unwrap()).lines();
-    let admin = announced(&mut BufReader::new(child.stderr.take().unwrap()).lines(), "admin").await;
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let listen = announced(&mut log, "listening").await;
+    let admin = announced(&mut log, "admin").await;
     let mut bases = Vec::new();
     for name in ["us-east", "eu-west", "ap-southeast"] {
         let line = soon(regions.next_line()).await.unwrap().unwrap();
@@ -141,6 +152,7 @@ async fn simulated_regions_answer_and_can_be_disturbed() {
         bases.push(url.strip_prefix("http://").unwrap().strip_suffix("/v1").unwrap().to_owned());
     }
     let first = bases[0].parse().unwrap();
+    assert_eq!(listen, first);
     let models = "GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     assert_eq!(send(first, models).await.status, 200);
     let chaos = "{\"region\":\"us-east\",\"fault\":\"status\",\"status\":503}";

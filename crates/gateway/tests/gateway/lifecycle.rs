@@ -81,7 +81,7 @@ async fn a_draining_gateway_lets_streams_finish_and_ends_well() {
     gateway.terminate();
     soon(async { while gateway.operate("GET", "/readyz", "").await.status != 503 {} }).await;
     assert_eq!(gateway.operate("GET", "/status", "").await.json()["draining"], true);
-    assert!(TcpStream::connect(gateway.listen).await.is_err(), "no new connections");
+    soon(async { while TcpStream::connect(gateway.listen).await.is_ok() {} }).await;
     soon(stream.read_to_end(&mut bytes)).await.unwrap();
     let reply = Reply::of(&bytes);
     assert!(reply.whole && reply.text().ends_with("data: [DONE]\n\n"), "{}", reply.text());
@@ -131,6 +131,19 @@ async fn a_second_signal_ends_it_at_once() {
     soon(async { while gateway.operate("GET", "/readyz", "").await.status != 503 {} }).await;
     gateway.terminate();
     assert_eq!(soon(gateway.child.wait()).await.unwrap().code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_hang_up_signal_is_answered_by_a_line_and_nothing_else() {
+    let gateway = Gateway::start("").await;
+    gateway.signal("HUP");
+    soon(async {
+        while !gateway.log().contains("does not reload") {
+            assert_eq!(gateway.ask("").await.status, 200);
+        }
+    })
+    .await;
+    assert_eq!(gateway.ask("").await.status, 200);
 }
 
 #[tokio::test]

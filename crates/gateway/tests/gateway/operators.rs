@@ -93,7 +93,8 @@ async fn the_metrics_have_their_names_and_labels_from_first_use() {
     assert!(!page.contains("made-up") && !page.contains("sk-secret"), "{page}");
 }
 
-/// **One HELP and one TYPE before the samples of a name, and no name twice.** What `promtool check metrics` looks at first.
+/// **One HELP and one TYPE before the samples of a name, no name and no sample twice, and buckets that only grow.** What
+/// `promtool check metrics` and a scrape look at first.
 #[tokio::test]
 async fn the_metrics_page_is_well_formed() {
     let gateway = Gateway::start("").await;
@@ -103,6 +104,8 @@ async fn the_metrics_page_is_well_formed() {
     let text = page.text();
     let mut current = "";
     let mut seen = Vec::new();
+    let mut samples = std::collections::HashSet::new();
+    let mut bucket = (String::new(), 0.0);
     for line in text.lines() {
         if let Some(help) = line.strip_prefix("# HELP ") {
             current = help.split(' ').next().unwrap();
@@ -112,7 +115,16 @@ async fn the_metrics_page_is_well_formed() {
             assert!(kind.starts_with(current), "{line}");
         } else {
             assert!(line.starts_with(current), "{line} under {current}");
-            assert!(line.rsplit(' ').next().unwrap().parse::<f64>().is_ok(), "{line}");
+            let (sample, value) = line.rsplit_once(' ').unwrap();
+            let value: f64 = value.parse().unwrap_or_else(|error| panic!("{line}: {error}"));
+            assert!(samples.insert(sample), "{sample} twice");
+            if let Some((series, _)) = sample.split_once("le=\"") {
+                assert!(bucket.0 != series || bucket.1 <= value, "{line} after {}", bucket.1);
+                bucket = (series.to_owned(), value);
+            } else if let Some(name) = sample.split('{').next().unwrap().strip_suffix("_count") {
+                assert!(bucket.0.starts_with(name), "{line} after {}", bucket.0);
+                assert_eq!(bucket.1.to_bits(), value.to_bits(), "{line}: the last bucket holds all");
+            }
         }
     }
 }
@@ -157,12 +169,52 @@ async fn a_place_is_taken_out_and_put_back() {
 #[tokio::test]
 async fn a_cordon_for_a_while_ends_by_itself() {
     let gateway = Gateway::start("").await;
-    let order = "{\"provider\":\"holysheep\",\"region\":\"us-east\",\"for\":\"50ms\"}";
+    let order = "{\"provider\":\"holysheep\",\"region\":\"us-east\",\"for\":\"2s\"}";
     assert_eq!(gateway.operate("POST", "/cordon", order).await.status, 200);
+    assert_eq!(cordoned(&gateway.operate("GET", "/status", "").await), ["us-east"]);
     crate::support::soon(async {
         while !cordoned(&gateway.operate("GET", "/status", "").await).is_empty() {}
     })
     .await;
+}
+
+/// **The last word counts.** Fails if the end of a cordon over a region outlives a later one over a model there.
+#[tokio::test]
+async fn a_cordon_without_an_end_takes_the_end_of_the_one_before_away() {
+    let gateway = Gateway::start("").await;
+    let cordon = async |order: &str| assert_eq!(gateway.operate("POST", "/cordon", order).await.status, 200);
+    cordon("{\"provider\":\"holysheep\",\"region\":\"us-east\",\"for\":\"300ms\"}").await;
+    cordon("{\"provider\":\"holysheep\",\"region\":\"us-east\",\"model\":\"gpt-4.1\"}").await;
+    cordon("{\"provider\":\"holysheep\",\"region\":\"eu-west\",\"for\":\"600ms\"}").await;
+    crate::support::soon(async {
+        while cordoned(&gateway.operate("GET", "/status", "").await).contains(&"eu-west".to_owned()) {}
+    })
+    .await;
+    assert_eq!(cordoned(&gateway.operate("GET", "/status", "").await), ["us-east"]);
+}
+
+#[tokio::test]
+async fn a_misspelt_cordon_takes_nothing_out() {
+    let gateway = Gateway::start("").await;
+    let order = "{\"provider\":\"holysheep\",\"region\":\"us-east\",\"modle\":\"gpt-4.1\"}";
+    let refused = gateway.operate("POST", "/cordon", order).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("modle"), "{}", refused.text());
+    assert!(cordoned(&gateway.operate("GET", "/status", "").await).is_empty());
+}
+
+#[tokio::test]
+async fn what_is_refused_before_its_model_is_known_is_counted_as_unknown() {
+    let gateway = Gateway::start("[server]\nmax_body = \"1KiB\"").await;
+    let large = " ".repeat(2048);
+    for (headers, body) in [("", "{"), ("", &*large), ("x-outrigger-timeout: soon\r\n", &*question(false))] {
+        let reply = gateway.post("/v1/chat/completions", headers, body).await;
+        assert!((400..500).contains(&reply.status), "{}", reply.text());
+        assert_eq!(reply.header("x-outrigger-attempts"), Some("0"));
+    }
+    let page = gateway.metrics().await;
+    let expected = "outrigger_requests_total{model=\"_unknown\",outcome=\"refused\"} 3\n";
+    assert!(page.contains(expected), "{page}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Streams: bytes as they come, and an honest end, seen on a raw socket.
 
-use sim::{Fault, LAST_WORD, When};
+use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
+use sim::{Fault, LAST_WORD, Step, When};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -9,6 +10,9 @@ use tokio::{
 use crate::support::{Gateway, Reply, exchange, find, post, question, soon};
 
 const CHAT: &str = "/v1/chat/completions";
+
+/// Nothing ends by a timeout of the gateway's while a test looks on.
+const PATIENT: &str = "[timeouts]\nidle = \"10m\"\n";
 
 /// The text that a stream's frames carry.
 fn content(reply: &Reply) -> String {
@@ -62,7 +66,7 @@ async fn a_cut_stream_gives_an_error_frame_and_then_no_final_chunk() {
 
 #[tokio::test]
 async fn a_caller_that_hangs_up_cancels_its_upstream() {
-    let gateway = Gateway::start("").await;
+    let gateway = Gateway::start(PATIENT).await;
     gateway.world().inject("us-east", Fault::Stall { after: 3 }, When::always()).unwrap();
     let mut stream = TcpStream::connect(gateway.listen).await.unwrap();
     stream.write_all(post(CHAT, "", &question(true)).as_bytes()).await.unwrap();
@@ -83,7 +87,7 @@ async fn a_caller_that_hangs_up_cancels_its_upstream() {
 
 #[tokio::test]
 async fn frames_are_not_held_back_for_company() {
-    let gateway = Gateway::start("").await;
+    let gateway = Gateway::start(PATIENT).await;
     gateway.world().inject("us-east", Fault::Stall { after: 1 }, When::always()).unwrap();
     let mut stream = TcpStream::connect(gateway.listen).await.unwrap();
     stream.write_all(post(CHAT, "", &question(true)).as_bytes()).await.unwrap();
@@ -92,4 +96,31 @@ async fn frames_are_not_held_back_for_company() {
     while find(&bytes, b"\"content\"").is_none() {
         assert_ne!(soon(stream.read_buf(&mut bytes)).await.unwrap(), 0);
     }
+}
+
+/// **No frame amid JSON.** Fails if a long plain answer that is cut gets an event stream's last frame, or a proper end.
+#[tokio::test]
+async fn a_long_plain_answer_that_is_cut_is_aborted_and_nothing_else() {
+    let gateway = Gateway::start("[server]\nmax_held_answer = \"1KiB\"").await;
+    let json = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let begun = format!("{{\"choices\":[{{\"message\":{{\"content\":\"{}", "long ".repeat(1000));
+    let steps = vec![
+        Step::Head { status: StatusCode::OK, headers: HeaderMap::from_iter([json]) },
+        Step::Chunk(begun.clone().into()),
+        Step::Cut,
+    ];
+    gateway.world().answer_next("us-east", steps).unwrap();
+    let reply = gateway.ask("").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert!(!reply.whole && begun.starts_with(&reply.text()), "{}", reply.text());
+}
+
+#[tokio::test]
+async fn a_stream_over_http_1_0_is_refused_and_a_plain_answer_is_not() {
+    let gateway = Gateway::start("").await;
+    let old = |stream| post(CHAT, "", &question(stream)).replacen("HTTP/1.1", "HTTP/1.0", 1);
+    let refused = Reply::of(&exchange(gateway.listen, &old(true)).await);
+    assert_eq!((refused.status, refused.code().as_str()), (400, "unsupported_http_version"));
+    assert!(refused.text().contains("HTTP/1.1"), "{}", refused.text());
+    assert_eq!(Reply::of(&exchange(gateway.listen, &old(false)).await).status, 200);
 }

@@ -5,7 +5,10 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::Stdio,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,7 +17,7 @@ use sim::{Region, Server, World};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
     net::TcpStream,
-    process::{Child, ChildStderr, Command},
+    process::{Child, Command},
 };
 
 /// Longer than anything here takes; a test that waits so long has failed.
@@ -46,7 +49,7 @@ pub(crate) struct Gateway {
     pub(crate) admin: SocketAddr,
     pub(crate) server: Server,
     pub(crate) child: Child,
-    _log: Lines<BufReader<ChildStderr>>,
+    log: Log,
 }
 
 impl Gateway {
@@ -66,7 +69,7 @@ impl Gateway {
         text.push_str("[models.chat]\ntargets = [{ provider = \"holysheep\", model = \"gpt-4.1\" }]\n");
         text.push_str("routing = { preferred_region = \"us-east\" }\n");
         let (child, log, listen, admin) = serve(&text).await;
-        Self { listen, admin, server, child, _log: log }
+        Self { listen, admin, server, child, log }
     }
 
     pub(crate) fn world(&self) -> &World {
@@ -98,13 +101,24 @@ impl Gateway {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().expect("it runs").to_string();
-        assert!(std::process::Command::new("kill").arg(id).status().unwrap().success());
+        assert!(std::process::Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// What it has logged since it began to listen.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 }
 
+type Log = Arc<Mutex<String>>;
+
 /// Starts `outrigger serve` with this file, on ports of its own.
-async fn serve(text: &str) -> (Child, Lines<BufReader<ChildStderr>>, SocketAddr, SocketAddr) {
+async fn serve(text: &str) -> (Child, Log, SocketAddr, SocketAddr) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_outrigger"))
         .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config"])
         .arg(file(text))
@@ -112,9 +126,17 @@ async fn serve(text: &str) -> (Child, Lines<BufReader<ChildStderr>>, SocketAddr,
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-    let listen = announced(&mut log, "listening").await;
-    let admin = announced(&mut log, "admin").await;
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let listen = announced(&mut lines, "listening").await;
+    let admin = announced(&mut lines, "admin").await;
+    let log = Log::default();
+    let read = Arc::clone(&log);
+    // Read to the end: a full pipe would be another test.
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            read.lock().unwrap().push_str(&(line + "\n"));
+        }
+    });
     (child, log, listen, admin)
 }
 
@@ -194,7 +216,15 @@ impl Reply {
             .collect();
         let rest = &bytes[split + 4..];
         let chunked = headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
-        let (body, whole) = if chunked { unchunked(rest) } else { (rest.to_vec(), true) };
+        let length = headers
+            .iter()
+            .find(|(name, _)| name == "content-length")
+            .map(|(_, value)| value.parse::<usize>());
+        let (body, whole) = match length {
+            _ if chunked => unchunked(rest),
+            Some(length) => (rest.to_vec(), rest.len() == length.expect("a length is a number")),
+            None => (rest.to_vec(), true),
+        };
         Self { status, headers, body, whole }
     }
 
