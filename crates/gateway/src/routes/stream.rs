@@ -176,3 +176,58 @@ impl http_body::Body for StreamBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::AsyncWriteExt,
+        time::{Instant, timeout},
+    };
+
+    use super::*;
+    use crate::{outflow::Watched, phase::phases};
+
+    /// How long the wait for a last frame takes on this connection, when it is flushed once at the beginning or not at all.
+    async fn waits(version: Version, is_flushed: bool) -> Duration {
+        let (ours, _theirs) = tokio::io::duplex(64);
+        let mut watched = Watched::new(ours);
+        let way = Way { version, outflow: Some(watched.outflow()) };
+        let flushed = way.flushed();
+        if is_flushed {
+            watched.flush().await.unwrap();
+        }
+        let began = Instant::now();
+        flushed.await;
+        began.elapsed()
+    }
+
+    /// **A prompt reader does not wait, and a stopped one is not waited for.** Fails if the flush is not heard, or not bounded.
+    #[tokio::test(start_paused = true)]
+    async fn the_abort_waits_for_the_frame_and_no_longer() {
+        assert_eq!(waits(Version::HTTP_11, true).await, Duration::ZERO);
+        assert_eq!(waits(Version::HTTP_11, false).await, FLUSH);
+        assert!((TURN..FLUSH).contains(&waits(Version::HTTP_2, true).await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_is_heard_though_its_queue_is_joined_once() {
+        let (control, phases) = phases();
+        let mut over = Over::new(&phases);
+        let mut next = std::pin::pin!(std::future::poll_fn(|cx| over.poll(cx)));
+        for _ in 0..3 {
+            assert!(timeout(Duration::ZERO, &mut next).await.is_err());
+        }
+        control.advance(Phase::Over);
+        next.await;
+    }
+
+    #[test]
+    fn an_event_stream_is_known_by_its_essence() {
+        let is = |text: &'static str| {
+            let pair = (header::CONTENT_TYPE, http::HeaderValue::from_static(text));
+            is_event_stream(&HeaderMap::from_iter([pair]))
+        };
+        assert!(is("text/event-stream") && is("Text/Event-Stream; charset=utf-8"));
+        assert!(!is("application/json") && !is("text/event") && !is_event_stream(&HeaderMap::new()));
+    }
+}
