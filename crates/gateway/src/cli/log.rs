@@ -8,7 +8,7 @@ use std::{
     fmt::Display,
     io::{self, Write},
     sync::{
-        Arc, LazyLock,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
@@ -22,16 +22,18 @@ const BACKLOG: usize = 4096;
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// Standard error belongs to the process, and so does its one writer.
-static LOG: LazyLock<Log> = LazyLock::new(|| Log::start(io::stderr(), BACKLOG));
+static LOG: OnceLock<Log> = OnceLock::new();
 
 /// Writes a line, soon, or drops it.
 pub(crate) fn line(line: impl Display) {
-    LOG.line(line);
+    LOG.get_or_init(|| Log::start(io::stderr(), BACKLOG)).line(line);
 }
 
 /// Returns when all lines are written, or will not be.
 pub(crate) fn finish() {
-    LOG.finish(LAST_LINES);
+    if let Some(log) = LOG.get() {
+        log.finish(LAST_LINES);
+    }
 }
 
 /// The near end of the queue.

@@ -1,4 +1,5 @@
-//! The two streams a command speaks on: results go to standard output, progress and logs to standard error.
+//! The two streams a command speaks on: results go to standard output, progress to standard error. What a server tells while it
+//! serves goes through the [`log`](super::log), because these here wait for their reader.
 //!
 //! A reader that went away (`outrigger check | head`) is no fault of the command, so a failed write is let go.
 
@@ -12,7 +13,7 @@ pub(crate) fn result(line: impl Display) {
     write_line(io::stdout().lock(), line);
 }
 
-/// Writes one line of progress, or of a log, to standard error.
+/// Writes one line of progress to standard error.
 pub(crate) fn note(line: impl Display) {
     write_line(io::stderr().lock(), line);
 }
