@@ -1,4 +1,4 @@
-//! An outage of a thousand requests against one budget: `cargo run -p outrigger-policy --example tiny`.
+//! An outage of a thousand requests against one budget: `cargo run -p outrigger-policy --example policy-tiny`.
 #![expect(clippy::print_stdout, reason = "an example shows what it finds")]
 
 use outrigger_policy::{Budget, FIRST_TRY_REWARD, RETRY_COST_BILLED, RETRY_COST_UNPROCESSED};

@@ -2,7 +2,7 @@
 //!
 //! This is all that failover needs of a transport: the word on what was sent, and a body that replays for free.
 //!
-//! `cargo run --example composed --features testing`
+//! `cargo run --example transport-composed --features testing`
 
 use std::{error::Error, sync::Arc};
 

@@ -1,6 +1,6 @@
 //! A streamed chat with every limit set, as a client of a language model would send it.
 //!
-//! `OPENAI_API_KEY=... cargo run --example real -- https://api.openai.com/v1/chat/completions gpt-4.1`
+//! `OPENAI_API_KEY=... cargo run --example transport-real -- https://api.openai.com/v1/chat/completions gpt-4.1`
 
 use std::{env, error::Error, io::Write, sync::Arc, time::Duration};
 

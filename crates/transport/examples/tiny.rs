@@ -1,6 +1,6 @@
 //! One request, and what came back.
 //!
-//! `cargo run --example tiny -- https://example.com/`
+//! `cargo run --example transport-tiny -- https://example.com/`
 
 use std::{env, error::Error, sync::Arc};
 

@@ -1,6 +1,6 @@
 //! A meter: reads a recorded chat stream from standard input and says what it held and what it cost.
 //!
-//! `cargo run -p outrigger-wire --example composed -- gpt-4.1 < stream.txt`
+//! `cargo run -p outrigger-wire --example wire-composed -- gpt-4.1 < stream.txt`
 #![expect(clippy::print_stdout, reason = "an example shows what it finds")]
 
 use std::{

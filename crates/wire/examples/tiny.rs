@@ -1,4 +1,4 @@
-//! What a refusal means, and how long to stay away: `cargo run -p outrigger-wire --example tiny`.
+//! What a refusal means, and how long to stay away: `cargo run -p outrigger-wire --example wire-tiny`.
 #![expect(clippy::print_stdout, reason = "an example shows what it finds")]
 
 use std::time::SystemTime;
