@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use outrigger_policy::{Call, CallPlan, Failed, Finish, Key, Picked, Price, Step};
-use proptest::prelude::*;
+use proptest::{collection::vec, prelude::*};
 
 #[expect(clippy::disallowed_methods, reason = "the one reading of the clock: all times are relative to it")]
 fn t0() -> Instant {
@@ -30,6 +30,12 @@ fn start(call: &mut Call, tier: u8, deployment: Key, price: Price, now: Instant)
     call.on_pick(found(deployment), now);
     assert_eq!(call.next(now), Step::Start { deployment, price });
     call.on_start(now + ms(1_000))
+}
+
+/// `tier` is asked for, and has nobody left.
+fn empty(call: &mut Call, tier: u8, now: Instant) {
+    assert_eq!(call.next(now), Step::Pick { tier });
+    call.on_pick(nothing(), now);
 }
 
 fn server_error() -> Failed {
@@ -67,7 +73,6 @@ fn only_the_first_failover_is_free() {
         let attempt = start(&mut call, 0, deployment, price, now);
         call.on_failed(attempt, server_error());
     }
-    call.on_pick(nothing(), now);
 }
 
 #[test]
@@ -89,15 +94,13 @@ fn the_tiers_last_is_asked_again_after_a_pause_and_then_the_next_tier() {
     let mut call = Call::new(CallPlan::new(2, 4, now + ms(10_000)));
     let first = start(&mut call, 0, 1, Price::Free, now);
     call.on_failed(first, server_error());
-    assert_eq!(call.next(now), Step::Pick { tier: 0 });
-    call.on_pick(nothing(), now);
+    empty(&mut call, 0, now);
     let later = now + ms(200);
     assert_eq!(call.next(now), Step::Wait(later));
     assert_eq!(call.next(later), Step::Start { deployment: 1, price: Price::Budget(14) });
     let again = call.on_start(later + ms(1_000));
     call.on_failed(again, server_error());
-    assert_eq!(call.next(later), Step::Pick { tier: 0 });
-    call.on_pick(nothing(), later);
+    empty(&mut call, 0, later);
     assert_eq!(call.next(later), Step::Pick { tier: 1 }, "a deployment is asked again only once");
 }
 
@@ -108,8 +111,7 @@ fn a_short_limit_is_waited_for_before_a_lower_tier_and_a_long_one_is_not() {
         let mut call = Call::new(CallPlan::new(2, 4, now + ms(60_000)));
         let first = start(&mut call, 0, 1, Price::Free, now);
         call.on_failed(first, limited(wait, now));
-        assert_eq!(call.next(now), Step::Pick { tier: 0 });
-        call.on_pick(nothing(), now);
+        empty(&mut call, 0, now);
         let expected = if waits { Step::Wait(now + wait) } else { Step::Pick { tier: 1 } };
         assert_eq!(call.next(now), expected);
     }
@@ -121,8 +123,7 @@ fn with_nowhere_else_to_go_a_limit_is_told_at_once() {
     let mut call = Call::new(CallPlan::new(1, 4, now + ms(60_000)));
     let first = start(&mut call, 0, 1, Price::Free, now);
     call.on_failed(first, limited(ms(800), now));
-    assert_eq!(call.next(now), Step::Pick { tier: 0 });
-    call.on_pick(nothing(), now);
+    empty(&mut call, 0, now);
     assert_eq!(call.next(now), Step::Finish(Finish::Limited { retry_at: Some(now + ms(800)) }));
 }
 
@@ -151,8 +152,7 @@ fn with_nowhere_else_to_go_silence_is_waited_out_to_the_deadline() {
     let mut call = Call::new(CallPlan::new(1, 4, now + ms(5_000)));
     let _silent = start(&mut call, 0, 1, Price::Free, now);
     let later = now + ms(1_000);
-    assert_eq!(call.next(later), Step::Pick { tier: 0 });
-    call.on_pick(nothing(), later);
+    empty(&mut call, 0, later);
     assert_eq!(call.next(later), Step::Wait(now + ms(5_000)));
     assert_eq!(call.next(now + ms(5_000)), Step::Finish(Finish::Deadline));
 }
@@ -165,17 +165,13 @@ fn a_refused_repeat_is_not_sought_again() {
         let mut call = Call::new(CallPlan::new(tiers, 4, now + ms(60_000)));
         let first = start(&mut call, 0, 1, Price::Free, now);
         call.on_failed(first, server_error());
-        assert_eq!(call.next(now), Step::Pick { tier: 0 });
-        call.on_pick(nothing(), now);
+        empty(&mut call, 0, now);
         let later = now + ms(200);
         assert_eq!(call.next(now), Step::Wait(later));
         assert_eq!(call.next(later), Step::Start { deployment: 1, price: Price::Budget(14) });
         call.on_refused(Some(later + ms(30_000)));
-        while call.next(later) == (Step::Pick { tier: 0 }) {
-            call.on_pick(nothing(), later);
-        }
+        empty(&mut call, 0, later);
         assert_eq!(call.next(later), expected, "{tiers} tiers");
-        assert_eq!(call.attempts(), 1, "what was refused was not started");
     }
 }
 
@@ -263,7 +259,7 @@ fn fate_at_a_door() -> impl Strategy<Value = Fate> {
 struct Seen {
     /// Every deployment that was to be started, whether or not it took the attempt.
     offers: Vec<Key>,
-    starts: Vec<(Key, Instant, bool)>,
+    starts: Vec<(Key, Instant)>,
     free: usize,
     finish: Option<(Finish, Instant)>,
 }
@@ -317,9 +313,8 @@ fn play(plan: CallPlan, begin: Instant, fates: &[Fate]) -> Seen {
                     Fate::Unpaid if price != Price::Free => call.on_unpaid(),
                     Fate::Refused => call.on_refused(None),
                     _ => {
-                        let again = call.excluded().contains(&deployment);
                         seen.free += usize::from(price == Price::Free);
-                        seen.starts.push((deployment, now, again));
+                        seen.starts.push((deployment, now));
                         running.push(call.on_start(now + ms(700)));
                     }
                 }
@@ -329,12 +324,19 @@ fn play(plan: CallPlan, begin: Instant, fates: &[Fate]) -> Seen {
     panic!("the call did not end");
 }
 
-fn plans() -> impl Strategy<Value = (u8, u8, u64, bool)> {
-    (0_u8..4, 0_u8..6, 1_u64..20_000, any::<bool>())
+/// A call's beginning and its bounds.
+fn plans() -> impl Strategy<Value = (Instant, CallPlan)> {
+    (0_u8..4, 0_u8..6, 1_u64..20_000, any::<bool>()).prop_map(|(tiers, most, total, budget)| {
+        let begin = t0();
+        let mut plan = CallPlan::new(tiers, most, begin + ms(total));
+        plan.budget = budget;
+        (begin, plan)
+    })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig {
+        cases: 2048,
         failure_persistence: Some(Box::new(proptest::test_runner::FileFailurePersistence::WithSource("regressions"))),
         ..ProptestConfig::default()
     })]
@@ -342,59 +344,38 @@ proptest! {
     /// **It ends.** Whatever happens, the call ends by its deadline, and starts nothing at or after it. Fails if `next`
     /// forgets the deadline while it seeks or pauses.
     #[test]
-    fn a_call_ends_by_its_deadline((tiers, most, total, budget) in plans(), fates in proptest::collection::vec(fate(), 0..60)) {
-        let begin = t0();
-        let mut plan = CallPlan::new(tiers, most, begin + ms(total));
-        plan.budget = budget;
+    fn a_call_ends_by_its_deadline((begin, plan) in plans(), fates in vec(fate(), 0..60)) {
         let seen = play(plan, begin, &fates);
         let (_, at) = seen.finish.expect("it ended");
         prop_assert!(at <= plan.deadline);
-        prop_assert!(seen.starts.iter().all(|(_, at, _)| *at < plan.deadline));
+        prop_assert!(seen.starts.iter().all(|(_, at)| *at < plan.deadline));
     }
 
     /// **Few attempts.** No call starts more than `max_attempts`, at most two of them free, and none free twice over.
     /// Fails if the attempt beside a silent one is not counted, or a repeat is free.
     #[test]
-    fn a_call_keeps_to_its_attempts((tiers, most, total, budget) in plans(), fates in proptest::collection::vec(fate(), 0..60)) {
-        let begin = t0();
-        let mut plan = CallPlan::new(tiers, most, begin + ms(total));
-        plan.budget = budget;
+    fn a_call_keeps_to_its_attempts((begin, plan) in plans(), fates in vec(fate(), 0..60)) {
         let seen = play(plan, begin, &fates);
-        prop_assert!(seen.starts.len() <= usize::from(most.max(1)));
+        prop_assert!(seen.starts.len() <= usize::from(plan.max_attempts.max(1)));
         prop_assert!(seen.free <= 2);
-        if !budget {
+        if !plan.budget {
             prop_assert!(seen.starts.len() <= 2);
         }
     }
 
-    /// **Nobody is pestered.** A deployment is asked a second time at most once in a call. Fails if `repeated` is not
-    /// remembered, or exclusions are lost with the tier.
+    /// **Nobody is pestered.** A deployment is chosen a second time at most once in a call, whether it took the attempt or
+    /// its door was closed. Fails if a repeat is not remembered, started or refused, or exclusions are lost with the tier.
     #[test]
-    fn a_deployment_is_asked_at_most_twice((tiers, most, total, budget) in plans(), fates in proptest::collection::vec(fate(), 0..60)) {
-        let begin = t0();
-        let mut plan = CallPlan::new(tiers, most, begin + ms(total));
-        plan.budget = budget;
+    fn a_deployment_is_asked_at_most_twice((begin, plan) in plans(), fates in prop_oneof![vec(fate(), 0..60), vec(fate_at_a_door(), 5..60)]) {
         let seen = play(plan, begin, &fates);
         for key in 0..5 {
-            prop_assert!(seen.starts.iter().filter(|(deployment, ..)| *deployment == key).count() <= 2);
-        }
-    }
-
-    /// **No knocking.** A deployment that refuses to take an attempt is not offered it again and again: it is chosen at
-    /// most twice in a call, started or not, so a closed door costs a call no time. Fails if a refused repeat is not
-    /// remembered.
-    #[test]
-    fn a_deployment_is_offered_at_most_twice(tiers in 1_u8..3, most in 2_u8..6, fates in proptest::collection::vec(fate_at_a_door(), 0..60)) {
-        let begin = t0();
-        let seen = play(CallPlan::new(tiers, most, begin + ms(20_000)), begin, &fates);
-        for key in 0..3 {
             prop_assert!(seen.offers.iter().filter(|deployment| **deployment == key).count() <= 2, "{:?}", seen.offers);
         }
     }
 
     /// **The end is the end.** After a finish, no input changes it. Fails if a late failure reopens the search.
     #[test]
-    fn nothing_happens_after_the_end(fates in proptest::collection::vec(fate(), 0..40), late in proptest::collection::vec(fate(), 1..20)) {
+    fn nothing_happens_after_the_end(fates in vec(fate(), 0..40), late in vec(fate(), 1..20)) {
         let begin = t0();
         let plan = CallPlan::new(2, 4, begin + ms(5_000));
         let mut call = Call::new(plan);
