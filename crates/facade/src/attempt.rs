@@ -3,7 +3,11 @@
 //! An attempt decides nothing: it has no time limit of its own and does not know of others. Dropping its future gives the
 //! upstream connection up.
 
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
@@ -17,6 +21,7 @@ use crate::{
     shared::Shared,
 };
 
+const REMAINING_REQUESTS: &str = "x-ratelimit-remaining-requests";
 /// How long the body of a refusal is waited for: its status has said enough to go elsewhere.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// The most that is held of a stream before its first content: pings, comments, role-only deltas.
@@ -65,8 +70,9 @@ pub(crate) async fn run(
         Ok(response) => response,
         Err(error) => return failed(unsent(&error)),
     };
-    shared.tell(Event::Head { call, attempt: ordinal }, &mut Vec::new());
     let Response { status, headers, body, .. } = response;
+    let full_for = full_for(&headers, shared.wall());
+    shared.tell(Event::Head { call, attempt: ordinal, full_for }, &mut Vec::new());
     let head = Head { status, headers };
     if !status.is_success() {
         let mut reader = Reader::plain(body);
@@ -172,6 +178,19 @@ fn refused(shared: &Shared, head: Head, body: Bytes) -> Ended {
         ..AttemptFailure::new(said.class)
     };
     Ended::Failed { failure, refusal: Some(Refusal { head, body }) }
+}
+
+/// How long no further request fits, by the provider's own count.
+///
+/// The reset of a limit says when all of it is there again, which is no wait: of a limit that fills evenly, one request is
+/// there again after its share of that time. Of one that fills at once it is too early a guess, and the next 429 names the
+/// wait.
+fn full_for(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
+    // All that most answers cost here.
+    headers.get(REMAINING_REQUESTS).filter(|remaining| *remaining == "0")?;
+    let requests = wire::Headroom::read(|name| headers.get(name)?.to_str().ok(), wall).requests;
+    let limit = u32::try_from(requests.limit?).unwrap_or(u32::MAX);
+    Some(requests.reset? / limit.max(1))
 }
 
 /// No head came.

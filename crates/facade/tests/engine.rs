@@ -209,7 +209,7 @@ impl Harbour {
             Happens::Asked { stream, single, residency } => self.asked(stream, single, residency),
             Happens::Head(which) => {
                 if let Some((call, attempt, _)) = self.nth(which) {
-                    self.tell(Event::Head { call, attempt });
+                    self.tell(Event::Head { call, attempt, full_for: None });
                 }
             }
             Happens::Content(which) => {

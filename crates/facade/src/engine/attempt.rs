@@ -7,7 +7,7 @@ use std::{
 
 use breaker::{Report, Verdict};
 use policy::{Deadline, Finish, Price};
-use registry::{CooldownOrigin, InFlight, Kind, Sample};
+use registry::{CooldownOrigin, InFlight, Kind, Quota, Sample};
 use wire::{Class, Level, Usage};
 
 use super::{
@@ -111,10 +111,23 @@ impl Engine {
         actions.push(Action::Start { attempt: ordinal, deployment });
     }
 
-    pub(super) fn on_head(&mut self, call: CallId, ordinal: u8, now: Instant, actions: &mut Vec<Action>) {
+    pub(super) fn on_head(
+        &mut self,
+        call: CallId,
+        ordinal: u8,
+        full_for: Option<Duration>,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(attempt) = running(&mut self.calls, call, ordinal) else { return };
         let deployment = attempt.deployment;
         self.circuits.report_endpoint(deployment, &mut attempt.leave, Report::new(Verdict::Success), now);
+        if let (Some(full_for), Some(&id)) = (full_for, self.ids.get(deployment)) {
+            let mut quota = Quota::default();
+            quota.remaining_requests = Some(0);
+            quota.requests_reset_at = now.checked_add(full_for);
+            self.registry.note_quota(id, quota, now);
+        }
         self.notice_transitions(deployment, now, actions);
     }
 

@@ -91,6 +91,8 @@ pub enum Event {
         call: CallId,
         /// The attempt's ordinal.
         attempt: u8,
+        /// How long no further request fits, by the provider's own count; `None` while one does, or nothing is said.
+        full_for: Option<Duration>,
     },
     /// A stream's first content arrived: the attempt is the call's answer.
     Content {

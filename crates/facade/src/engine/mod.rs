@@ -153,7 +153,9 @@ impl Engine {
         match event {
             Event::Asked { ask, .. } => self.begin(call, ask, now),
             // A head decides nothing: it only tells the endpoint's circuit.
-            Event::Head { attempt, .. } => return self.on_head(call, attempt, now, actions),
+            Event::Head { attempt, full_for, .. } => {
+                return self.on_head(call, attempt, full_for, now, actions);
+            }
             Event::Content { attempt, .. } => self.on_content(call, attempt, now, actions),
             Event::Answered { attempt, usage, .. } => {
                 return self.on_answered(call, attempt, usage, now, actions);

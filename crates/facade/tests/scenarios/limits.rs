@@ -1,7 +1,7 @@
 //! Quotas: a 429 is a wait, not an illness.
 
 use outrigger::CallError;
-use sim::{Fault, When};
+use sim::{Fault, Quota, When};
 use tokio::time::Instant;
 
 use crate::support::*;
@@ -102,4 +102,18 @@ async fn a_wait_beyond_the_residency_is_not_named() {
     let call = harbour.client.chat("chat").user("x").residency(["eu-west"]);
     let error = call_error(call.send().await.unwrap_err());
     assert!(matches!(error, CallError::NoDeployment { retry_in: None, .. }), "{error:?}");
+}
+
+/// A provider that says that its last request of the moment was used is not asked for the next one: callers that come one
+/// after the other never meet its 429.
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_counts_down_to_nothing_is_not_asked_in_vain() {
+    let harbour = harbour_with(alike(), config, |builder| builder);
+    harbour.world.set_quota("us-east", Some(Quota::new(5, secs(10)))).unwrap();
+    for _ in 0..150 {
+        assert!(is_whole(&harbour.ask().await.unwrap().text));
+    }
+    let received = harbour.received("us-east");
+    assert!(received.len() >= 6, "the quota is used: {} calls", received.len());
+    assert!(received.iter().all(|one| one.status == Some(200)), "the region had to refuse");
 }
