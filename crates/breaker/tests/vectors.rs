@@ -129,9 +129,10 @@ fn open_times(config: &mut BreakerConfig, value: &Value) {
         }
         Some("exponential") => {
             object(value, &["backoff", "wait_ms", "factor", "max_ms", "expiry"]);
-            config.recovery_timeout = ms(&value["wait_ms"]);
+            let max = ms(&value["max_ms"]);
+            config.recovery_timeout = ms(&value["wait_ms"]).min(max);
             config.recovery_factor = value["factor"].as_f64().expect("`factor` is a number");
-            config.recovery_timeout_max = Some(ms(&value["max_ms"]));
+            config.recovery_timeout_max = Some(max);
         }
         Some("list") => {
             object(value, &["backoff", "list_ms", "after_list_ms", "expiry"]);
@@ -140,15 +141,18 @@ fn open_times(config: &mut BreakerConfig, value: &Value) {
         }
         kind => panic!("unknown open time {kind:?}"),
     }
-    match value.get("expiry").map(|expiry| expiry.as_str()) {
-        None | Some(Some("inclusive")) => {}
-        // Over when now > until: the wish for one more nanosecond says the same, and does not show in milliseconds.
-        Some(Some("exclusive")) => {
-            let more = Duration::from_nanos(1);
-            config.recovery_timeout += more;
-            config.recovery_list.iter_mut().for_each(|time| *time += more);
-            config.recovery_timeout_max = config.recovery_timeout_max.map(|max| max + more);
-        }
+    let more = past_the_end(value);
+    config.recovery_timeout += more;
+    config.recovery_list.iter_mut().for_each(|time| *time += more);
+    config.recovery_timeout_max = config.recovery_timeout_max.map(|max| max + more);
+}
+
+/// What makes an open time's end exclusive: over when now > until. One more nanosecond says the same, and does not
+/// show in milliseconds.
+fn past_the_end(open: &Value) -> Duration {
+    match open.get("expiry").map(|expiry| expiry.as_str()) {
+        None | Some(Some("inclusive")) => Duration::ZERO,
+        Some(Some("exclusive")) => Duration::from_nanos(1),
         Some(expiry) => panic!("unknown expiry {expiry:?}"),
     }
 }
@@ -188,13 +192,13 @@ fn report_of(step: &Value) -> Report {
 /// One case: how many steps ran, or the first difference.
 fn run(case: &Value, origin: Instant) -> Result<usize, String> {
     object(case, &["id", "semantics", "source", "origin", "config", "steps", "note"]);
-    let config = case_config(&case["config"]);
-    let mut breaker = Breaker::new_at(config, origin).map_err(|error| error.to_string())?;
-    let mut permits = HashMap::new();
+    let settings = &case["config"];
+    let mut breaker = Breaker::new_at(case_config(settings), origin).map_err(|error| error.to_string())?;
+    let (more, mut permits) = (past_the_end(&settings["open"]), HashMap::new());
     let steps = case["steps"].as_array().expect("`steps` is a list");
     for (number, step) in steps.iter().enumerate() {
         let now = origin + ms(&step["at_ms"]);
-        apply(&mut breaker, step, now, &mut permits)
+        apply(&mut breaker, step, now, more, &mut permits)
             .and_then(|()| expectations(&breaker, step, now))
             .map_err(|difference| format!("step {number} {step}: {difference}"))?;
     }
@@ -205,6 +209,7 @@ fn apply(
     breaker: &mut Breaker,
     step: &Value,
     now: Instant,
+    more: Duration,
     permits: &mut HashMap<String, Permit>,
 ) -> Result<(), String> {
     const EXPECTATIONS: [&str; 6] =
@@ -235,6 +240,7 @@ fn apply(
         }
         Some("drop") => {
             known(&["id"]);
+            breaker.advance(now); // A drop is told no time, and a step has one.
             breaker.release(permits.remove(&id()?).ok_or("no such permit")?);
         }
         Some("force_open") => {
@@ -251,7 +257,7 @@ fn apply(
         }
         Some("open_for") => {
             known(&["wait_ms"]);
-            breaker.open_for(ms(&step["wait_ms"]), now);
+            breaker.open_for(ms(&step["wait_ms"]) + more, now);
         }
         Some("check") => {
             known(&[]);
