@@ -108,6 +108,7 @@ pub struct ClientBuilder {
     observers: Vec<Arc<dyn Observer>>,
     seed: Option<u64>,
     max_held: Option<usize>,
+    max_in_progress: Option<usize>,
 }
 
 impl std::fmt::Debug for ClientBuilder {
@@ -167,6 +168,14 @@ impl ClientBuilder {
         self
     }
 
+    /// The most calls and streams in progress at once; one more is refused with [`CallError::Overloaded`]. Default: as many
+    /// as the caller starts.
+    #[must_use]
+    pub fn max_in_progress(mut self, calls: usize) -> Self {
+        self.max_in_progress = Some(calls);
+        self
+    }
+
     /// The client. Health checks start here and need a tokio runtime: built outside of one, the client makes none.
     ///
     /// # Errors
@@ -181,7 +190,9 @@ impl ClientBuilder {
         let transport = self.transport.unwrap_or_else(|| Arc::new(transport::ReqwestTransport::new()));
         let seed = self.seed.unwrap_or_else(random_seed);
         let max_held = self.max_held.unwrap_or(8 << 20);
-        let shared = Arc::new(Shared::new(engine, transport, self.observers, seed, max_held, epoch));
+        let max_in_progress = self.max_in_progress.unwrap_or(usize::MAX);
+        let shared =
+            Arc::new(Shared::new(engine, transport, self.observers, seed, max_held, max_in_progress, epoch));
         let checks = Arc::new(health::Checks::start(&shared));
         Ok(Client { shared, checks })
     }

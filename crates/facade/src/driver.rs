@@ -28,6 +28,9 @@ pub(crate) async fn drive(shared: &Arc<Shared>, request: Request) -> Result<Answ
     if shared.is_closing() {
         return Err(CallError::ShuttingDown);
     }
+    if shared.is_overloaded() {
+        return Err(CallError::Overloaded);
+    }
     // 1. What is asked, as far as routing depends on it; what can be refused without an attempt is refused here.
     let ask = crate::ask::of(&shared.plan, &request)?;
     let mut drive = Drive::begin(in_progress, request, ask);
@@ -204,9 +207,9 @@ impl Drive {
             longest: timeouts.stream_max,
             choices: self.outgoing.request.facts.choices,
         };
-        let stream = AnswerStream::new(reader, origin, self.shared.enter());
-        self.in_progress = None;
-        stream
+        // The call goes on as a stream: its token goes with it.
+        let in_progress = self.in_progress.take().unwrap_or_else(|| self.shared.enter());
+        AnswerStream::new(reader, origin, in_progress)
     }
 
     fn answer(&mut self, ordinal: u8, head: Head, body: AnswerBody) -> Answer {

@@ -100,7 +100,7 @@ pub enum CallError {
         /// What was tried; the last one is the refusal.
         attempts: Vec<AttemptRecord>,
     },
-    /// More is held in memory than allowed.
+    /// As many calls and streams are in progress as the client may have. Nothing was sent.
     #[error("too many requests at once")]
     Overloaded,
     /// The client is shutting down and takes no new calls.

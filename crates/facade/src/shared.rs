@@ -22,6 +22,7 @@ pub(crate) struct Shared {
     pub plan: Arc<Plan>,
     pub transport: Arc<dyn Transport>,
     pub max_held: usize,
+    pub max_in_progress: usize,
     observers: Vec<Arc<dyn Observer>>,
     draws: AtomicU64,
     calls: AtomicU64,
@@ -51,6 +52,7 @@ impl Shared {
         observers: Vec<Arc<dyn Observer>>,
         seed: u64,
         max_held: usize,
+        max_in_progress: usize,
         epoch: (Instant, SystemTime),
     ) -> Self {
         Self {
@@ -58,6 +60,7 @@ impl Shared {
             engine: Mutex::new(engine),
             transport,
             max_held,
+            max_in_progress,
             observers,
             draws: AtomicU64::new(seed),
             calls: AtomicU64::new(0),
@@ -121,6 +124,11 @@ impl Shared {
     pub(crate) fn enter(self: &Arc<Self>) -> InProgress {
         self.in_progress.fetch_add(1, Ordering::SeqCst);
         InProgress { shared: Arc::clone(self) }
+    }
+
+    /// Whether more is in progress than may be.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.in_progress.load(Ordering::SeqCst) > self.max_in_progress
     }
 
     pub(crate) fn is_closing(&self) -> bool {

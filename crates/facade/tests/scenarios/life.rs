@@ -158,3 +158,19 @@ async fn an_answer_says_where_it_came_from_and_what_it_cost() {
     assert!(answer.timing.total >= answer.timing.upstream);
     assert!(answer.timing.upstream > ms(10));
 }
+
+/// One call more than may be in progress is refused before anything is sent; when one ends there is room again.
+#[tokio::test(start_paused = true)]
+async fn one_call_too_many_is_refused_before_anything_is_sent() {
+    let harbour = harbour_with(World::article(7), config, |builder| builder.max_in_progress(2));
+    let streams = [
+        harbour.client.chat("chat").user("x").stream().await.unwrap(),
+        harbour.client.chat("chat").user("x").stream().await.unwrap(),
+    ];
+    let asked = harbour.total();
+    let refused = harbour.ask().await.unwrap_err();
+    assert!(matches!(refused, ChatError::Call(CallError::Overloaded)), "{refused}");
+    assert_eq!(harbour.total(), asked);
+    drop(streams);
+    assert!(is_whole(&harbour.ask().await.unwrap().text));
+}
