@@ -76,3 +76,7 @@ pub use script::Step;
 pub use server::Server;
 pub use transport::SimTransport;
 pub use world::{World, WorldBuilder};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
