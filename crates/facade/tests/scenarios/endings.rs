@@ -60,6 +60,22 @@ async fn garbage_behind_the_finish_reason_hides_nothing() {
     }
 }
 
+/// **A polite end is no end.** A body that ends properly after content, without a finish reason, with usage or without it,
+/// is a cut stream: the caller gets what came, and then the error. Fails if the end of the body is taken for the answer's.
+#[tokio::test(start_paused = true)]
+async fn a_polite_end_without_a_finish_reason_is_an_error() {
+    for tail in [vec![], vec![chunk(&[USAGE])]] {
+        let harbour = harbour();
+        harbour.answer_next(&[vec![head(), chunk(&[CONTENT])], tail, vec![Step::End]].concat());
+        let (given, error) = harbour.read_stream().await;
+        assert!(given.starts_with(CONTENT.as_bytes()));
+        assert!(!given.ends_with(DONE.as_bytes()), "a cut stream looks whole");
+        assert!(matches!(error, Some(CallError::Truncated { .. })), "{error:?}");
+        assert_eq!(ended(&harbour).0, Outcome::Truncated);
+        harbour.assert_idle();
+    }
+}
+
 /// Garbage in one chunk with content and nothing behind it is an error, never an end.
 #[tokio::test(start_paused = true)]
 async fn garbage_without_a_finish_reason_is_an_error() {

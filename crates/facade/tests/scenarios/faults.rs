@@ -144,3 +144,15 @@ async fn a_region_that_recovers_is_used_again() {
     let after = harbour.count("us-east") - while_ill;
     assert!(after >= 50, "the preferred region got {after} of 200 calls after its return");
 }
+
+/// Silence beyond the patience is a failure of the deployment that was silent, once another has answered. Fails if an attempt
+/// that was outrun is let go like one that a caller left.
+#[tokio::test(start_paused = true)]
+async fn a_silence_that_was_outrun_is_charged() {
+    let harbour = harbour_with(alike(), config, |builder| builder);
+    harbour.inject("us-east", Fault::Silent);
+    assert!(is_whole(&harbour.ask_stream().await.unwrap()));
+    assert_eq!(harbour.count("us-east"), 1);
+    let silent = harbour.client.deployments().into_iter().find(|at| &*at.region == "us-east").unwrap();
+    assert_eq!((silent.failures, silent.consecutive_failures), (1, 1));
+}

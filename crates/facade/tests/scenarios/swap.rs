@@ -64,3 +64,28 @@ async fn failover_works_with_every_piece_swapped() {
         harbour.assert_idle();
     }
 }
+
+/// **The budget binds by itself.** Without circuits to help it, an empty retry budget leaves each call its first attempt and
+/// its free failover; a full one pays for more until it is spent. Fails if a refused withdrawal is not heeded.
+#[tokio::test(start_paused = true)]
+async fn an_empty_budget_leaves_the_free_failover_alone() {
+    // Three attempts a call at the most; the third costs 14.
+    for (budget, calls, upstream) in [(0, 10, 20), (28, 10, 22), (500, 10, 30)] {
+        let with_budget = |world: &World| {
+            let mut config = config(world);
+            for (_, model) in &mut config.models {
+                model.retry.budget = budget;
+                model.retry.max_attempts = 3;
+            }
+            config
+        };
+        let harbour = harbour_with(World::article(7), with_budget, |builder| {
+            builder.selector(RoundRobin::default()).gate(NeverCloses)
+        });
+        harbour.inject_everywhere(&Fault::status(500));
+        for _ in 0..calls {
+            harbour.ask().await.unwrap_err();
+        }
+        assert_eq!(harbour.total(), upstream, "with a budget of {budget}");
+    }
+}
