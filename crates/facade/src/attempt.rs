@@ -148,7 +148,7 @@ async fn hold(reader: &mut Reader, limit: usize) -> (Bytes, Progress) {
 
 /// A plain answer that came whole. That the bytes are all there does not make them an answer.
 fn whole(head: Head, bytes: Bytes, stream_wanted: bool) -> Ended {
-    let facts = wire::read_chat_answer(&bytes);
+    let facts = wire::read_answer(wire::Api::Chat, &bytes);
     // A stream was asked for: an answer that does not stream is not what the caller can read.
     let malformed = || stream_wanted.then(|| wire::Failure::new(Class::Malformed));
     match facts.failure().or_else(malformed) {

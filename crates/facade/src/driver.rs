@@ -142,7 +142,7 @@ impl Drive {
         let mut over = None;
         for action in self.actions.drain(..) {
             match action {
-                Action::Start { attempt, deployment } => {
+                Action::Start { attempt, deployment, .. } => {
                     self.started.push(Started { deployment, at: now(), recorded: false });
                     let run = attempt::run(
                         Arc::clone(&self.shared),

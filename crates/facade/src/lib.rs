@@ -65,7 +65,7 @@ pub use client::{Client, ClientBuilder};
 pub use config::Config;
 pub use error::{BuildError, CallError, ChatError, RequestError};
 pub use observe::{Notice, Observer, Outcome, Route};
-pub use request::{Api, Request};
+pub use request::Request;
 pub use stream::AnswerStream;
 
 pub use breaker;
@@ -73,6 +73,7 @@ pub use policy;
 pub use registry;
 pub use transport;
 pub use wire;
+pub use wire::Api;
 
 /// The prose that shows code, compiled.
 #[cfg(doctest)]

@@ -150,8 +150,8 @@ impl Reader {
         let (said, done) = (&mut self.said, &mut self.done);
         let mut content = false;
         let fed = framer.feed(&chunk, |event| {
-            if let SseEvent::Data { data, .. } = event {
-                let frame = wire::read_chat_frame(data);
+            if let SseEvent::Data { event, data } = event {
+                let frame = wire::read_frame(wire::Api::Chat, event, data);
                 content |= frame.content;
                 *done |= frame.done;
                 said.absorb(&frame);

@@ -4,26 +4,9 @@ use std::{ops::Range, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use wire::RequestFacts;
+use wire::{Api, RequestFacts};
 
 use crate::error::RequestError;
-
-/// A kind of request, named after its path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Api {
-    /// `/chat/completions`.
-    Chat,
-}
-
-impl Api {
-    /// The path below the provider's base URL.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::Chat => "chat/completions",
-        }
-    }
-}
 
 /// A request for one model by its public name. Its body goes out as it came; only the model's name is replaced.
 #[derive(Clone)]

@@ -196,7 +196,10 @@ impl AnswerStream {
             usage.and_then(|usage| shared.engine().cost(self.origin.deployment, &usage, now()));
         let event = match result {
             Ok(()) => Event::Answered { call, attempt, usage },
-            Err(class) => Event::Failed { call, attempt, failure: AttemptFailure::new(class) },
+            Err(class) => {
+                let failure = AttemptFailure::new(class);
+                Event::Broke { call, attempt, failure, rescuable: false, usage }
+            }
         };
         shared.tell(event, &mut Vec::new());
     }

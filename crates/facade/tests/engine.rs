@@ -135,7 +135,7 @@ impl Harbour {
             return;
         };
         match action {
-            Action::Start { attempt, deployment } => {
+            Action::Start { attempt, deployment, .. } => {
                 assert_eq!(caller.finishes, 0, "an attempt after the end");
                 assert!(self.now < caller.deadline, "an attempt after the deadline");
                 let region = Arc::clone(&self.engine.deployments(self.now)[deployment].region);

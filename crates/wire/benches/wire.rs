@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, hint::black_box, time::SystemTime};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use outrigger_wire::{SseEvent, SseFramer, classify, read_chat_answer, read_chat_frame, skim_request};
+use outrigger_wire::{Api, SseEvent, SseFramer, classify, read_answer, read_frame, skim_request};
 
 /// A usual chunk: 201 bytes with its frame.
 const CHUNK: &[u8] = b"data: {\"id\":\"chatcmpl-9aZ\",\"object\":\"chat.completion.chunk\",\"created\":1767225600,\
@@ -35,13 +35,13 @@ fn streams(c: &mut Criterion) {
         let mut framer = SseFramer::new(1 << 20);
         b.iter(|| framer.feed(black_box(CHUNK), look));
     });
-    group.bench_function("facts", |b| b.iter(|| read_chat_frame(black_box(data))));
+    group.bench_function("facts", |b| b.iter(|| read_frame(black_box(data))));
     group.bench_function("frame+facts", |b| {
         let mut framer = SseFramer::new(1 << 20);
         b.iter(|| {
             framer.feed(black_box(CHUNK), |event| {
                 if let SseEvent::Data { data, .. } = event {
-                    drop(black_box(read_chat_frame(data)));
+                    drop(black_box(read_frame(Api::Chat, None, data)));
                 }
             })
         });
@@ -69,7 +69,7 @@ fn bodies(c: &mut Criterion) {
     let answer = r#"{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant",
         "content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":1}}"#;
     group.throughput(Throughput::Bytes(answer.len() as u64));
-    group.bench_function("read_chat_answer", |b| b.iter(|| read_chat_answer(black_box(answer.as_bytes()))));
+    group.bench_function("read_answer", |b| b.iter(|| read_answer(Api::Chat, black_box(answer.as_bytes()))));
     let refusal = br#"{"error":{"message":"Rate limit reached","type":"tokens","param":null,"code":"rate_limit_exceeded"}}"#;
     let header = |name: &str| (name == "retry-after").then_some("20");
     group.throughput(Throughput::Bytes(refusal.len() as u64));

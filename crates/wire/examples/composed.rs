@@ -9,7 +9,7 @@ use std::{
     time::SystemTime,
 };
 
-use outrigger_wire::{AnswerFacts, PriceTable, SseEvent, SseFramer, read_chat_frame};
+use outrigger_wire::{AnswerFacts, Api, PriceTable, SseEvent, SseFramer, read_frame};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let model = std::env::args().nth(1).unwrap_or_else(|| "gpt-4.1".to_owned());
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         framer.feed(read, |event| {
             if let SseEvent::Data { data, .. } = event {
-                let frame = read_chat_frame(data);
+                let frame = read_frame(Api::Chat, None, data);
                 if !frame.done {
                     answer.absorb(&frame);
                 }

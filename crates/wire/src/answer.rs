@@ -4,6 +4,7 @@
 //! come under a 200.
 
 use crate::{
+    api::Api,
     class::{Class, Failure},
     frame::{Chunk, FinishReason, FrameFacts},
     usage::Usage,
@@ -77,11 +78,11 @@ impl AnswerFacts {
     }
 }
 
-/// Reads a whole plain chat answer in OpenAI's form: the body of a 200.
+/// Reads a whole plain answer to a request of kind `api`: the body of a 200.
 ///
 /// Takes any bytes. The time is linear in the body; what is kept is bounded by its number of choices.
 #[must_use]
-pub fn read_chat_answer(body: &[u8]) -> AnswerFacts {
+pub fn read_answer(_api: Api, body: &[u8]) -> AnswerFacts {
     let body = body.trim_ascii();
     let mut facts = AnswerFacts::default();
     if body.is_empty() {
@@ -98,17 +99,21 @@ pub fn read_chat_answer(body: &[u8]) -> AnswerFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::read_chat_frame;
+    use crate::frame::read_frame;
+
+    fn frame(data: &[u8]) -> FrameFacts {
+        read_frame(Api::Chat, None, data)
+    }
 
     fn class(body: &str) -> Option<Class> {
-        read_chat_answer(body.as_bytes()).failure().map(|failure| failure.class)
+        read_answer(Api::Chat, body.as_bytes()).failure().map(|failure| failure.class)
     }
 
     #[test]
     fn a_whole_answer_is_no_failure() {
         let body = r#"{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant",
             "content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":1}}"#;
-        let facts = read_chat_answer(body.as_bytes());
+        let facts = read_answer(Api::Chat, body.as_bytes());
         assert_eq!(facts.failure(), None);
         assert_eq!(facts.usage, Some(Usage::new(5, 1)));
         assert_eq!((facts.finish, facts.finished), (Some(FinishReason::Stop), 1));
@@ -150,14 +155,11 @@ mod tests {
     fn a_stream_obeys_the_rules_of_a_plain_answer() {
         let mut facts = AnswerFacts::of_stream();
         assert!(facts.nothing);
-        facts.absorb(&read_chat_frame(br#"{"choices":[{"delta":{"role":"assistant"}}]}"#));
+        facts.absorb(&frame(br#"{"choices":[{"delta":{"role":"assistant"}}]}"#));
         assert_eq!(facts.failure().map(|failure| failure.class), Some(Class::Empty));
-        facts.absorb(&read_chat_frame(
-            br#"{"choices":[{"delta":{"content":"a"}}],"usage":{"completion_tokens":1}}"#,
-        ));
-        facts.absorb(&read_chat_frame(br#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#));
-        facts
-            .absorb(&read_chat_frame(br#"{"choices":[],"usage":{"prompt_tokens":2,"completion_tokens":3}}"#));
+        facts.absorb(&frame(br#"{"choices":[{"delta":{"content":"a"}}],"usage":{"completion_tokens":1}}"#));
+        facts.absorb(&frame(br#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#));
+        facts.absorb(&frame(br#"{"choices":[],"usage":{"prompt_tokens":2,"completion_tokens":3}}"#));
         assert_eq!(facts.failure(), None);
         assert_eq!(facts.usage, Some(Usage::new(2, 3)));
         assert_eq!(facts.finished, 1);

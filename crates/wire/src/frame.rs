@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
+    api::Api,
     class::Failure,
     error_body::classify_in_band,
     loose::Filled,
@@ -138,11 +139,12 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// Reads the data of one event of an OpenAI chat stream.
+/// Reads one event of a stream that answers a request of kind `api`: its name, where it has one, and its data.
 ///
-/// Takes any bytes: what is not a chat chunk is `malformed`. The time is linear in the frame; what is kept is bounded.
+/// Takes any bytes: what is not an event of such a stream is `malformed`. The time is linear in the frame; what is kept is
+/// bounded.
 #[must_use]
-pub fn read_chat_frame(data: &[u8]) -> FrameFacts {
+pub fn read_frame(_api: Api, _event: Option<&str>, data: &[u8]) -> FrameFacts {
     let data = data.trim_ascii();
     if data == b"[DONE]" {
         return FrameFacts { done: true, ..FrameFacts::default() };
@@ -158,8 +160,12 @@ mod tests {
     use super::*;
     use crate::class::Class;
 
+    fn read(data: &[u8]) -> FrameFacts {
+        read_frame(Api::Chat, None, data)
+    }
+
     fn delta(delta: &str) -> FrameFacts {
-        read_chat_frame(
+        read(
             format!(
                 r#"{{"id":"c","choices":[{{"index":0,"delta":{delta},"finish_reason":null}}],"usage":null}}"#
             )
@@ -193,19 +199,19 @@ mod tests {
 
     #[test]
     fn a_finish_and_a_usage_are_read() {
-        let facts = read_chat_frame(
+        let facts = read(
             br#"{"choices":[{"index":0,"delta":{},"finish_reason":"length"},{"finish_reason":"stop"}]}"#,
         );
         assert_eq!((facts.finish, facts.finished, facts.content), (Some(FinishReason::Length), 2, false));
-        let facts = read_chat_frame(br#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#);
+        let facts = read(br#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#);
         assert_eq!(facts.usage, Some(Usage::new(3, 2)));
     }
 
     #[test]
     fn an_error_in_place_of_an_answer_is_classified() {
-        let facts = read_chat_frame(br#"{"error":{"message":"m","type":"server_error","code":null}}"#);
+        let facts = read(br#"{"error":{"message":"m","type":"server_error","code":null}}"#);
         assert_eq!(facts.error.map(|failure| failure.class), Some(Class::Transient));
-        assert_eq!(read_chat_frame(br#"{"error":null,"choices":[]}"#), FrameFacts::default());
+        assert_eq!(read(br#"{"error":null,"choices":[]}"#), FrameFacts::default());
     }
 
     #[test]
@@ -222,15 +228,15 @@ mod tests {
             "{}x",
             "[[],null,null]",
         ] {
-            assert!(read_chat_frame(wrong.as_bytes()).malformed, "{wrong}");
+            assert!(read(wrong.as_bytes()).malformed, "{wrong}");
         }
-        assert!(read_chat_frame(b" [DONE] ").done);
-        assert!(!read_chat_frame(b"{}").malformed);
+        assert!(read(b" [DONE] ").done);
+        assert!(!read(b"{}").malformed);
     }
 
     #[test]
     fn depth_does_not_recurse() {
         let deep = format!(r#"{{"x":{}{},"choices":[]}}"#, "[".repeat(1 << 20), "]".repeat(1 << 20));
-        assert!(!read_chat_frame(deep.as_bytes()).malformed);
+        assert!(!read(deep.as_bytes()).malformed);
     }
 }

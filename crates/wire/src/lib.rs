@@ -4,14 +4,14 @@
 //! allocates without bound.
 //!
 //! ```
-//! use outrigger_wire::{AnswerFacts, FinishReason, SseEvent, SseFramer, read_chat_frame};
+//! use outrigger_wire::{AnswerFacts, Api, FinishReason, SseEvent, SseFramer, read_frame};
 //!
 //! let mut framer = SseFramer::new(1 << 20);
 //! let mut answer = AnswerFacts::of_stream();
 //! let chunk = b"data: {\"choices\":[{\"delta\":{\"content\":\"ahoy\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DO";
 //! let fed = framer.feed(chunk, |event| {
-//!     if let SseEvent::Data { data, .. } = event {
-//!         answer.absorb(&read_chat_frame(data));
+//!     if let SseEvent::Data { event, data } = event {
+//!         answer.absorb(&read_frame(Api::Chat, event, data));
 //!     }
 //! })?;
 //! assert_eq!(fed.complete, chunk.len() - b"data: [DO".len()); // up to here the bytes may be forwarded
@@ -32,6 +32,7 @@
 //! None.
 
 mod answer;
+mod api;
 mod calendar;
 mod class;
 mod dialect;
@@ -45,11 +46,12 @@ mod request;
 mod sse;
 mod usage;
 
-pub use answer::{AnswerFacts, read_chat_answer};
+pub use answer::{AnswerFacts, read_answer};
+pub use api::{Api, UnknownApi};
 pub use class::{Class, Failure, Level, UnknownClass};
 pub use dialect::{Dialect, UnknownDialect};
 pub use error_body::{MAX_ERROR_BODY, classify};
-pub use frame::{FinishReason, FrameFacts, read_chat_frame};
+pub use frame::{FinishReason, FrameFacts, read_frame};
 pub use price::{BadPrices, Price, PriceTable};
 pub use rate_limit::{Headroom, Limit, MAX_RETRY_AFTER, retry_after};
 pub use request::{BadRequest, RequestFacts, RequestFault, skim_request};

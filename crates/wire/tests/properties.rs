@@ -8,8 +8,8 @@ use std::{
 };
 
 use outrigger_wire::{
-    AnswerFacts, Class, FrameTooLong, Headroom, MAX_RETRY_AFTER, PriceTable, SseEvent, SseFramer, classify,
-    read_chat_answer, read_chat_frame, retry_after, skim_request,
+    AnswerFacts, Api, Class, FrameTooLong, Headroom, MAX_RETRY_AFTER, PriceTable, SseEvent, SseFramer,
+    classify, read_answer, read_frame, retry_after, skim_request,
 };
 use proptest::{collection::vec, prelude::*, test_runner::FileFailurePersistence};
 
@@ -183,8 +183,8 @@ proptest! {
         black_box(Headroom::read(lookup, wall));
         black_box(PriceTable::builtin().price(&header, wall));
         drop(black_box(PriceTable::parse(&header)));
-        black_box(read_chat_answer(&bytes).failure());
-        black_box(read_chat_frame(&bytes));
+        black_box(read_answer(Api::Chat, &bytes).failure());
+        black_box(read_frame(Api::Chat, None, &bytes));
         if let Err(error) = skim_request(&bytes) {
             prop_assert!(error.offset <= bytes.len() && error.line >= 1 && error.column >= 1);
         }
@@ -208,8 +208,8 @@ proptest! {
             prop_assert_eq!(name, facts.model);
             prop_assert_eq!(bytes[facts.insert_at - 1], b'{');
         }
-        black_box(read_chat_frame(&bytes));
-        black_box(read_chat_answer(&bytes));
+        black_box(read_frame(Api::Chat, None, &bytes));
+        black_box(read_answer(Api::Chat, &bytes));
         black_box(classify(400, |_| None, &bytes, SystemTime::UNIX_EPOCH));
     }
 
@@ -242,9 +242,9 @@ proptest! {
         frames.insert(usage_at.index(frames.len() + 1), format!(r#"{{"choices":[],"usage":{usage}}}"#));
         let mut stream = AnswerFacts::of_stream();
         for frame in &frames {
-            stream.absorb(&read_chat_frame(frame.as_bytes()));
+            stream.absorb(&read_frame(Api::Chat, None, frame.as_bytes()));
         }
-        prop_assert_eq!(&stream, &read_chat_answer(plain.as_bytes()));
+        prop_assert_eq!(&stream, &read_answer(Api::Chat, plain.as_bytes()));
         prop_assert!(stream.failure().is_none_or(|failure| failure.class == Class::Empty));
     }
 }

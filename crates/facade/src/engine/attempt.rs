@@ -14,7 +14,7 @@ use super::{
     CallState, Engine,
     attribute::{self, Charge},
     circuits::Leave,
-    event::{Action, AttemptFailure, CallId},
+    event::{Action, AttemptFailure, CallId, Mode},
     limits,
 };
 use crate::observe::{Notice, Outcome};
@@ -108,7 +108,7 @@ impl Engine {
             fault_at,
             first_token: None,
         });
-        actions.push(Action::Start { attempt: ordinal, deployment });
+        actions.push(Action::Start { attempt: ordinal, deployment, mode: Mode::Fresh });
     }
 
     pub(super) fn on_head(

@@ -6,7 +6,7 @@ use std::{
 };
 
 use policy::Finish;
-use wire::{Class, Usage};
+use wire::{Api, Class, Usage};
 
 use crate::observe::Notice;
 
@@ -21,6 +21,12 @@ pub struct CallId(pub u64);
 pub struct Ask {
     /// The public model, by its number in the plan.
     pub model: usize,
+    /// The kind of request.
+    pub api: Api,
+    /// Whether a deployment of another dialect may serve it, because it can be translated.
+    pub translates: bool,
+    /// Whether its stream may be rescued, as far as the request says: plain text, one choice, nothing beside it.
+    pub rescuable: bool,
     /// Whether a stream is wanted.
     pub stream: bool,
     /// The region to prefer, or the regions in order of nearness.
@@ -38,10 +44,13 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// An ask for a model without further wishes.
+    /// A chat with a model, without further wishes.
     pub fn new(model: usize, stream: bool) -> Self {
         Self {
             model,
+            api: Api::Chat,
+            translates: true,
+            rescuable: false,
             stream,
             prefer: Vec::new(),
             residency: None,
@@ -110,7 +119,7 @@ pub enum Event {
         /// What the provider counted.
         usage: Option<Usage>,
     },
-    /// An attempt failed, before or after its first content.
+    /// An attempt failed before its first content.
     Failed {
         /// The call.
         call: CallId,
@@ -118,6 +127,19 @@ pub enum Event {
         attempt: u8,
         /// How.
         failure: AttemptFailure,
+    },
+    /// An attempt failed after its first content: part of an answer has been given.
+    Broke {
+        /// The call.
+        call: CallId,
+        /// The attempt's ordinal.
+        attempt: u8,
+        /// How.
+        failure: AttemptFailure,
+        /// Whether the rest may be had elsewhere, as far as what was given says: plain text, no reasoning, no tools.
+        rescuable: bool,
+        /// What the provider counted before it broke.
+        usage: Option<Usage>,
     },
     /// The instant of the last [`Action::Wake`] has come.
     Tick {
@@ -140,10 +162,23 @@ impl Event {
             | Self::Content { call, .. }
             | Self::Answered { call, .. }
             | Self::Failed { call, .. }
+            | Self::Broke { call, .. }
             | Self::Tick { call }
             | Self::Cancelled { call } => *call,
         }
     }
+}
+
+/// Where in the answer an attempt begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a driver must do each of them")]
+pub enum Mode {
+    /// At its beginning; nothing has been given.
+    Fresh,
+    /// Where the broken stream ended: the deployment goes on from an assistant's message.
+    Continue,
+    /// At its beginning again, held until it has repeated what was given.
+    Restart,
 }
 
 /// What the engine asks to be done, in order.
@@ -156,6 +191,8 @@ pub enum Action {
         attempt: u8,
         /// The deployment, by its number in the plan.
         deployment: usize,
+        /// From where.
+        mode: Mode,
     },
     /// Say [`Event::Tick`] at this instant; it replaces the wake-up before it.
     Wake {

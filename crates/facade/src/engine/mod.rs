@@ -35,7 +35,7 @@ use registry::{DeploymentId, Registry};
 use wire::PriceTable;
 
 pub(crate) use check::Check;
-pub use event::{Action, Ask, AttemptFailure, CallId, Event};
+pub use event::{Action, Ask, AttemptFailure, CallId, Event, Mode};
 pub(crate) use plan::Endpoint;
 pub use plan::Plan;
 pub use view::{DeploymentStatus, RetryBudgetStatus};
@@ -164,6 +164,10 @@ impl Engine {
                 if self.on_failed(call, attempt, failure, now, draws.next(), actions) {
                     return;
                 }
+            }
+            Event::Broke { attempt, failure, .. } => {
+                self.on_failed(call, attempt, failure, now, draws.next(), actions);
+                return;
             }
             Event::Tick { .. } => {}
             Event::Cancelled { .. } => return self.on_cancelled(call, now, actions),

@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc, time::SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use transport::Pool;
 use url::Url;
-use wire::{Dialect, PriceTable};
+use wire::{Api, Dialect, PriceTable};
 
 use crate::{
     config::{
@@ -16,7 +16,6 @@ use crate::{
         Timeouts,
     },
     observe::Route,
-    request::Api,
 };
 
 /// Everything a configuration says, resolved.
