@@ -35,7 +35,7 @@ fn streams(c: &mut Criterion) {
         let mut framer = SseFramer::new(1 << 20);
         b.iter(|| framer.feed(black_box(CHUNK), look));
     });
-    group.bench_function("facts", |b| b.iter(|| read_frame(black_box(data))));
+    group.bench_function("facts", |b| b.iter(|| read_frame(Api::Chat, None, black_box(data))));
     group.bench_function("frame+facts", |b| {
         let mut framer = SseFramer::new(1 << 20);
         b.iter(|| {
