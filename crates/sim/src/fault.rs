@@ -72,7 +72,8 @@ pub enum Fault {
         /// Which frame; default 3.
         after: u32,
     },
-    /// `no_done`: a stream ends properly without its last frame (`[DONE]`, or `message_stop`). Plain answers are whole.
+    /// `no_done`: a stream ends properly without its last frame (`[DONE]`, `message_stop`, `response.completed`). Plain
+    /// answers are whole.
     NoDone,
     /// `empty`: 200 with nothing in it.
     Empty,

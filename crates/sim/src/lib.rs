@@ -36,13 +36,17 @@
 //! fault as text, in its files and in JSON, is a [`Chaos`].
 //!
 //! # What it serves
-//! `POST /v1/chat/completions`, `/v1/completions`, `/v1/messages` (Anthropic's form), each plain and streamed, with a tool
-//! called where the request forces one; `POST /v1/embeddings`; `GET /v1/models` and `/v1/models/{id}`; all without `/v1`
-//! too. What a provider would refuse is refused with its 4xx. Answers follow from the question alone ([`answer_text`]).
+//! `POST /v1/chat/completions`, `/v1/completions`, `/v1/responses`, `/v1/messages` (Anthropic's form), each plain and
+//! streamed, with a tool called where the request forces one; `POST /v1/embeddings`; `GET /v1/models` and
+//! `/v1/models/{id}`; all without `/v1` too, and below `/openai/v1` or Azure's classic `/openai/deployments/{name}` with its
+//! `api-version`. What a provider would refuse is refused with its 4xx, in the words of its family. Answers follow from the
+//! question alone ([`answer_text`]), unless the region is one whose answers vary ([`Region::varies_after`]). A response is
+//! known to the region that gave it, and to no other.
 //!
 //! # What is left out
-//! TLS, HTTP/2, Azure's paths and the Responses API; token quotas; models that differ in more than their names. A fault on
-//! a socket closes, resets and cuts connections, but it loses no packets.
+//! TLS and HTTP/2; stored responses but as something to go on from; the dates at which Anthropic's limits are full again;
+//! models that differ in more than their names. A fault on a socket closes, resets and cuts connections, but it loses no
+//! packets.
 //!
 //! There are no features.
 
@@ -51,10 +55,12 @@ mod answer;
 mod error;
 mod fault;
 mod latency;
+mod limits;
 mod log;
 mod plan;
 mod play;
 mod quota;
+mod refusal;
 mod region;
 mod request;
 mod scenario;

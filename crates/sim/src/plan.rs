@@ -9,15 +9,20 @@ use std::{collections::VecDeque, time::Duration};
 use http::HeaderMap;
 
 use crate::{
-    answer::{Answer, answer},
+    answer::{Answer, answer, response_id},
     fault::{Fault, Injection},
     latency::{Draws, scaled},
-    quota::{Bucket, Quota},
+    limits,
+    quota::{Bucket, Quota, Short},
+    refusal::Refusal,
     region::Region,
-    request::{Ask, Call, Kind, Refusal, read},
+    request::{Ask, Call, Family, Kind, read},
     script::{Script, Step},
-    shape::{Shape, Timing, limited, set},
+    shape::{Shape, Timing, set},
 };
+
+/// Responses that a region knows again, the newest; a test's world must not grow without end.
+const REMEMBERED: usize = 4096;
 
 /// A quota that holds for a while.
 #[derive(Clone, Debug)]
@@ -36,6 +41,8 @@ pub(crate) struct State {
     pub(crate) in_flight: u32,
     /// Answers of the next requests, made by hand.
     pub(crate) prepared: VecDeque<Vec<Step>>,
+    /// The responses that were given here and may be gone on from, oldest first.
+    responses: VecDeque<String>,
     bucket: Option<Bucket>,
 }
 
@@ -47,6 +54,7 @@ impl State {
             quotas: Vec::new(),
             in_flight: 0,
             prepared: VecDeque::new(),
+            responses: VecDeque::new(),
             bucket: None,
         }
     }
@@ -119,7 +127,8 @@ impl State {
         now: Duration,
         draw: u64,
     ) -> Vec<Step> {
-        let mut shape = Shape { call, timing, headers: self.headers(call, timing, draw) };
+        let family = call.family();
+        let mut shape = Shape { family, timing, headers: self.headers(family, timing, draw) };
         if let Some(steps) = fault.as_ref().and_then(|fault| shape.at_the_door(fault)) {
             return steps;
         }
@@ -128,25 +137,51 @@ impl State {
             Err(refusal) => return shape.refusal(&refusal, None),
         };
         if !matches!(ask.kind, Kind::Models | Kind::Model(_)) {
-            let admitted = self.admit(now);
-            self.quota_headers(&mut shape);
-            if let Err(wait) = admitted {
-                return shape.refusal(&limited(), Some(wait));
+            let admitted = self.admit(now, ask.kind.tokens(self.region.tokens));
+            if let Some(bucket) = &self.bucket {
+                limits::told(&mut shape.headers, family, bucket);
             }
+            if let Err(short) = admitted {
+                return shape.refusal(&Refusal::limited(family, short.of_tokens), Some(short.wait));
+            }
+        }
+        if let Some(id) = self.unknown_response(&ask) {
+            return shape.refusal(&Refusal::unknown_response(id), None);
         }
         if let Some(steps) = fault.as_ref().and_then(|fault| shape.instead_of_an_answer(fault, &ask)) {
             return steps;
         }
-        match answer(&ask, &self.region.models, self.region.tokens, draw) {
-            Answer::Whole { body, tokens } => shape.whole(&body, tokens, fault.as_ref()),
+        match answer(&ask, &self.region, draw) {
+            Answer::Whole { body, tokens } => {
+                self.remember(&ask, fault.as_ref(), draw);
+                shape.whole(&body, tokens, fault.as_ref())
+            }
             Answer::Stream { opening, tokens, closing, done } => {
+                self.remember(&ask, fault.as_ref(), draw);
                 shape.stream(&opening, &tokens, &closing, done, fault.as_ref())
             }
         }
     }
 
-    /// Takes one request out of the quota of this moment.
-    fn admit(&mut self, now: Duration) -> Result<(), Duration> {
+    /// The response that is to be gone on from, where this region does not know it.
+    fn unknown_response<'a>(&self, ask: &'a Ask) -> Option<&'a str> {
+        let Kind::Response(_, memory) = &ask.kind else { return None };
+        memory.previous.as_deref().filter(|id| !self.responses.iter().any(|known| known == id))
+    }
+
+    /// Keeps a response that was given whole, and forgets the oldest of too many.
+    fn remember(&mut self, ask: &Ask, fault: Option<&Fault>, draw: u64) {
+        let Kind::Response(_, memory) = &ask.kind else { return };
+        if memory.store && fault.is_none() {
+            self.responses.push_back(response_id(draw));
+            if self.responses.len() > REMEMBERED {
+                self.responses.pop_front();
+            }
+        }
+    }
+
+    /// Takes one request of so many tokens out of the quota of this moment.
+    fn admit(&mut self, now: Duration, tokens: u32) -> Result<(), Short> {
         self.quotas.retain(|timed| timed.until > now);
         let timed = self.quotas.iter().rev().find(|timed| timed.from <= now).map(|timed| timed.quota);
         let Some(quota) = timed.or(self.region.quota) else {
@@ -154,30 +189,22 @@ impl State {
             return Ok(());
         };
         let bucket = self.bucket.take().filter(|bucket| bucket.quota() == quota);
-        self.bucket.insert(bucket.unwrap_or_else(|| Bucket::new(quota, now))).take(now)
-    }
-
-    fn quota_headers(&self, shape: &mut Shape<'_>) {
-        let Some(bucket) = &self.bucket else { return };
-        let prefix = if shape.call.is_anthropic() { "anthropic-ratelimit-requests-" } else { "x-ratelimit-" };
-        let name = |what: &str| match shape.call.is_anthropic() {
-            true => format!("{prefix}{what}"),
-            false => format!("{prefix}{what}-requests"),
-        };
-        set(&mut shape.headers, &name("limit"), &bucket.quota().requests.to_string());
-        set(&mut shape.headers, &name("remaining"), &bucket.remaining().to_string());
-        if !shape.call.is_anthropic() {
-            // Anthropic's is a date, and a simulated world has none.
-            set(&mut shape.headers, &name("reset"), &format!("{}ms", bucket.reset().as_millis()));
-        }
+        self.bucket.insert(bucket.unwrap_or_else(|| Bucket::new(quota, now))).take(now, tokens)
     }
 
     /// The headers of every answer.
-    fn headers(&self, call: &Call, timing: Timing, draw: u64) -> HeaderMap {
+    fn headers(&self, family: Family, timing: Timing, draw: u64) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        let id = if call.is_anthropic() { "request-id" } else { "x-request-id" };
+        let id = match family {
+            Family::OpenAi => "x-request-id",
+            Family::Azure => "apim-request-id",
+            Family::Anthropic => "request-id",
+        };
         set(&mut headers, id, &format!("req_{}_{draw:016x}", self.region.name));
-        if !call.is_anthropic() {
+        if family == Family::Azure {
+            set(&mut headers, "x-ms-region", &self.region.name);
+        }
+        if family == Family::OpenAi {
             set(&mut headers, "openai-processing-ms", &timing.head.as_millis().to_string());
         }
         headers

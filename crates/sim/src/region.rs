@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{latency::Latency, quota::Quota, request::Refusal};
+use crate::{latency::Latency, quota::Quota};
 
 /// A region as it is when nothing is wrong with it.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +25,9 @@ pub struct Region {
     /// Requests that it serves at full speed at one time: with twice as many all take twice as long. Absent, the default:
     /// load slows nothing.
     pub slots: Option<u32>,
+    /// Answers to one question are the same for so many tokens, and each its own from there on. Absent, the default: they
+    /// are the same to the end.
+    pub varies_after: Option<u32>,
 }
 
 impl Region {
@@ -39,6 +42,7 @@ impl Region {
             key: None,
             quota: None,
             slots: None,
+            varies_after: None,
         }
     }
 
@@ -91,13 +95,16 @@ impl Region {
         self
     }
 
-    /// Refuses a model that is not served.
-    pub(crate) fn check_model(&self, model: &str) -> Result<(), Refusal> {
-        if self.models.is_empty() || self.models.iter().any(|served| served == model) {
-            return Ok(());
-        }
-        let message = format!("The model `{model}` does not exist or you do not have access to it.");
-        Err(Refusal::new(404, "invalid_request_error", Some("model_not_found"), message))
+    /// Answers like a model at work: asked the same twice, it says the same for so many tokens and then something else.
+    #[must_use]
+    pub fn varies_after(mut self, tokens: u32) -> Self {
+        self.varies_after = Some(tokens);
+        self
+    }
+
+    /// Whether it serves this model.
+    pub(crate) fn serves(&self, model: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|served| served == model)
     }
 
     /// Whether the name can stand in a host name.

@@ -224,6 +224,7 @@ struct RegionEntry {
     key: Option<String>,
     quota: Option<Quota>,
     slots: Option<u32>,
+    varies_after: Option<u32>,
 }
 
 impl RegionEntry {
@@ -237,7 +238,7 @@ impl RegionEntry {
         region.tokens =
             in_range("tokens", self.tokens.unwrap_or(region.tokens), |n| *n <= 100_000, "0 to 100000")?;
         region.key.clone_from(&self.key);
-        (region.quota, region.slots) = (self.quota, self.slots);
+        (region.quota, region.slots, region.varies_after) = (self.quota, self.slots, self.varies_after);
         Ok(region)
     }
 }

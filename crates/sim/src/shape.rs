@@ -8,9 +8,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::{
-    answer::refusal_body,
     fault::Fault,
-    request::{Ask, Call, Refusal},
+    refusal::Refusal,
+    request::{Ask, Family},
     script::Step,
 };
 
@@ -24,19 +24,10 @@ pub(crate) struct Timing {
 }
 
 /// What the answers of one request have in common, and the ways to shape one.
-pub(crate) struct Shape<'a> {
-    pub(crate) call: &'a Call,
+pub(crate) struct Shape {
+    pub(crate) family: Family,
     pub(crate) timing: Timing,
     pub(crate) headers: HeaderMap,
-}
-
-pub(crate) fn limited() -> Refusal {
-    Refusal::new(
-        429,
-        "requests",
-        Some("rate_limit_exceeded"),
-        "Rate limit reached for requests. Please slow down.",
-    )
 }
 
 pub(crate) fn set(headers: &mut HeaderMap, name: &str, value: &str) {
@@ -45,70 +36,51 @@ pub(crate) fn set(headers: &mut HeaderMap, name: &str, value: &str) {
     }
 }
 
-impl Shape<'_> {
+impl Shape {
     /// Faults that strike before the request is looked at.
     pub(crate) fn at_the_door(&mut self, fault: &Fault) -> Option<Vec<Step>> {
-        let refusal = match fault {
-            Fault::Refuse => return Some(vec![Step::Refuse]),
-            Fault::Reset => return Some(vec![Step::Wait(self.timing.head), Step::Reset]),
-            Fault::Silent => return Some(vec![Step::Hold]),
+        match fault {
+            Fault::Refuse => Some(vec![Step::Refuse]),
+            Fault::Reset => Some(vec![Step::Wait(self.timing.head), Step::Reset]),
+            Fault::Silent => Some(vec![Step::Hold]),
             Fault::Status { code, retry_after, body, headers } => {
                 for (name, value) in headers {
                     set(&mut self.headers, name, value);
                 }
-                let refusal =
-                    Refusal::new(*code, kind_of(*code), None, format!("The server answered {code}."));
-                let body = body.clone().map_or_else(|| refusal_body(self.call, &refusal), Bytes::from);
-                return Some(self.error(*code, body, *retry_after));
+                let said = Refusal::of_fault(fault, self.family).map(|refusal| refusal.body(self.family));
+                let body = body.clone().map_or_else(|| said.unwrap_or_default(), Bytes::from);
+                Some(self.error(*code, body, *retry_after))
             }
-            Fault::RateLimit { retry_after } => return Some(self.refusal(&limited(), *retry_after)),
-            Fault::QuotaSpent => {
-                let message = "You exceeded your current quota, please check your plan and billing details.";
-                Refusal::new(429, "insufficient_quota", Some("insufficient_quota"), message)
-            }
-            Fault::Overloaded => Refusal::new(529, "overloaded_error", None, "Overloaded"),
-            Fault::BadKey => Refusal::bad_key(),
-            _ => return None, // the others strike later
-        };
-        Some(self.refusal(&refusal, None))
+            Fault::RateLimit { retry_after } => self.said(fault, *retry_after),
+            Fault::QuotaSpent | Fault::Overloaded | Fault::BadKey => self.said(fault, None),
+            _ => None, // the others strike later
+        }
     }
 
     /// Faults of a request that is understood and admitted, and gets something else than an answer.
     pub(crate) fn instead_of_an_answer(&mut self, fault: &Fault, ask: &Ask) -> Option<Vec<Step>> {
-        let invalid = |code, message: &str| Refusal::new(400, "invalid_request_error", code, message);
-        let refusal = match fault {
-            Fault::ContextLength => invalid(
-                Some("context_length_exceeded"),
-                "This model's maximum context length is 128000 tokens. Please reduce the length of the messages.",
-            ),
-            Fault::ContentFilter => invalid(
-                Some("content_filter"),
-                "The response was filtered due to the prompt triggering our policies.",
-            ),
-            Fault::NoPrefill => invalid(
-                None,
-                "This model does not support assistant message prefill. The conversation must end with a user message.",
-            ),
+        match fault {
+            Fault::ContextLength | Fault::ContentFilter | Fault::NoPrefill => self.said(fault, None),
             Fault::Empty => {
                 let head = if ask.stream { self.stream_head() } else { self.json_head(200, 0) };
-                return Some(vec![Step::Wait(self.timing.head), head, Step::End]);
+                Some(vec![Step::Wait(self.timing.head), head, Step::End])
             }
             Fault::KeepaliveForever => {
                 let bytes = Bytes::from_static(if ask.stream { b": keep-alive\n\n" } else { b"\n" });
                 let head = if ask.stream { self.stream_head() } else { self.head(200, "application/json") };
-                return Some(vec![
-                    Step::Wait(self.timing.head),
-                    head,
-                    Step::Repeat { every: Duration::from_secs(1), bytes },
-                ]);
+                let repeat = Step::Repeat { every: Duration::from_secs(1), bytes };
+                Some(vec![Step::Wait(self.timing.head), head, repeat])
             }
-            _ => return None, // the others spoil the answer itself
-        };
-        Some(self.refusal(&refusal, None))
+            _ => None, // the others spoil the answer itself
+        }
+    }
+
+    fn said(&mut self, fault: &Fault, retry_after: Option<Duration>) -> Option<Vec<Step>> {
+        Refusal::of_fault(fault, self.family).map(|refusal| self.refusal(&refusal, retry_after))
     }
 
     pub(crate) fn refusal(&mut self, refusal: &Refusal, retry_after: Option<Duration>) -> Vec<Step> {
-        self.error(refusal.status, refusal_body(self.call, refusal), retry_after)
+        self.error(refusal.status, refusal.body(self.family), retry_after)
     }
 
     fn error(&mut self, status: u16, body: Bytes, retry_after: Option<Duration>) -> Vec<Step> {
@@ -116,7 +88,9 @@ impl Shape<'_> {
             // Whole seconds, rounded up, is all that the header can say (RFC 9110, 10.2.3); the other is OpenAI's.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             set(&mut self.headers, "retry-after", &seconds.to_string());
-            set(&mut self.headers, "retry-after-ms", &wait.as_micros().div_ceil(1000).to_string());
+            if self.family != Family::Anthropic {
+                set(&mut self.headers, "retry-after-ms", &wait.as_micros().div_ceil(1000).to_string());
+            }
         }
         vec![Step::Wait(self.timing.head), self.json_head(status, body.len()), Step::Chunk(body), Step::End]
     }
@@ -195,10 +169,6 @@ impl Shape<'_> {
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Step::Head { status, headers }
     }
-}
-
-fn kind_of(status: u16) -> &'static str {
-    if status >= 500 { "server_error" } else { "invalid_request_error" }
 }
 
 /// Breaks the `nth` frame (from 1; the last when there are fewer) off in its last third, and ends it like a whole one.

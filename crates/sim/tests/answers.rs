@@ -185,13 +185,23 @@ async fn what_a_provider_would_refuse_is_refused() {
     }
 }
 
+/// A key in a header that its family does not read is no key.
 #[tokio::test(start_paused = true)]
-async fn each_way_to_carry_the_key_is_known() {
+async fn each_family_reads_the_key_from_its_own_header() {
     let world = World::builder().region(Region::new(REGION).key("k-1")).build().unwrap();
-    for (name, value) in [("authorization", "Bearer k-1"), ("x-api-key", "k-1"), ("api-key", "k-1")] {
-        let mut request = common::request(&world, REGION, &chat(false));
-        request.headers.insert(name, value.parse().unwrap());
-        assert_eq!(world.transport().send(request).await.unwrap().status, 200, "{name}");
+    let azure = Post { path: "/openai/v1/chat/completions", ..chat(false) };
+    for (post, own) in [(chat(false), None), (azure, Some("api-key")), (message(false), Some("x-api-key"))] {
+        for (name, value) in [("authorization", "Bearer k-1"), ("x-api-key", "k-1"), ("api-key", "k-1")] {
+            let mut request = common::request(&world, REGION, &post);
+            request.headers.insert(name, value.parse().unwrap());
+            let expected = if name == "authorization" || own == Some(name) { 200 } else { 401 };
+            assert_eq!(
+                world.transport().send(request).await.unwrap().status,
+                expected,
+                "{name}, {}",
+                post.path
+            );
+        }
     }
 }
 

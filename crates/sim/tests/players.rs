@@ -3,7 +3,10 @@
 
 mod common;
 
-use common::{End, Post, REGION, chat, in_memory, message, on_socket, prefilled, until, world};
+use common::{
+    End, Post, REGION, azure, chat, completion, in_memory, message, on_socket, prefilled, response, until,
+    world,
+};
 use outrigger_sim::{Fault, Outcome, Received, Server, When};
 use std::time::Duration;
 
@@ -46,8 +49,11 @@ async fn check_alike(fault: Option<Fault>, post: &Post) {
     server.shutdown().await;
 }
 
-fn posts() -> [Post; 4] {
-    [chat(false), chat(true), message(false), message(true)]
+fn posts() -> Vec<Post> {
+    [chat, message, response, completion, azure]
+        .into_iter()
+        .flat_map(|post| [post(false), post(true)])
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]

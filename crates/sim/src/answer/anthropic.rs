@@ -1,10 +1,9 @@
-//! Anthropic's forms: messages, whole and streamed, and errors.
+//! Anthropic's forms: messages, whole and streamed.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{Answer, Content, Said, quoted};
-use crate::request::Refusal;
 
 fn stop_reason(said: &Said<'_>) -> &'static str {
     match said.content {
@@ -74,20 +73,4 @@ pub(super) fn message_stream(said: &Said<'_>) -> Answer {
 /// One event; its name stands twice, as the provider sends it.
 fn event(name: &str, fields: &str) -> Bytes {
     format!("event: {name}\ndata: {{\"type\":\"{name}\",{fields}}}\n\n").into()
-}
-
-pub(super) fn error(refusal: &Refusal) -> Bytes {
-    let kind = match refusal.status {
-        401 => "authentication_error",
-        403 => "permission_error",
-        404 => "not_found_error",
-        413 => "request_too_large",
-        429 => "rate_limit_error",
-        529 => "overloaded_error",
-        500.. => "api_error",
-        _ => "invalid_request_error",
-    };
-    json!({"type": "error", "error": {"type": kind, "message": refusal.message}, "request_id": "req_sim"})
-        .to_string()
-        .into()
 }

@@ -6,12 +6,14 @@
 
 mod anthropic;
 mod openai;
+mod responses;
 
 use bytes::Bytes;
 
 use crate::{
     latency::{Draws, hash, mix},
-    request::{Ask, Call, Generation, Kind, Refusal},
+    region::Region,
+    request::{Ask, Generation, Kind},
 };
 
 /// The last word of every whole answer.
@@ -59,9 +61,23 @@ const WORDS: [&str; 32] = [
 ///
 /// A region gives this answer when its [`Region::tokens`](crate::Region::tokens) is `tokens` and the request sets no lower limit.
 pub fn answer_text(prompt: &str, tokens: u32) -> String {
+    text(prompt, tokens, None)
+}
+
+/// Where an answer leaves the common words, and what it draws its own from.
+#[derive(Clone, Copy, Debug)]
+struct Words {
+    common: u32,
+    then: u64,
+}
+
+fn text(prompt: &str, tokens: u32, own: Option<Words>) -> String {
     let mut draws = Draws::new(hash(prompt));
     let mut text = String::new();
-    for _ in 1..tokens {
+    for token in 1..tokens {
+        if let Some(Words { then, .. }) = own.filter(|own| own.common + 1 == token) {
+            draws = Draws::new(mix(then ^ hash(prompt)));
+        }
         let index = usize::try_from(draws.next() % 32).unwrap_or(0);
         text.push_str(WORDS.get(index).copied().unwrap_or("sea"));
         text.push(' ');
@@ -142,10 +158,10 @@ impl Said<'_> {
     }
 }
 
-/// The answer to `ask` by a region whose answers have `tokens` tokens; `draw` makes its id.
-pub(crate) fn answer(ask: &Ask, models: &[String], tokens: u32, draw: u64) -> Answer {
+/// The answer of `region` to `ask`; `draw` makes its id, and whatever else is its own.
+pub(crate) fn answer(ask: &Ask, region: &Region, draw: u64) -> Answer {
     let model = ask.model.as_deref().unwrap_or_default();
-    let said = |generation| say(generation, model, tokens, draw);
+    let said = |generation| say(generation, model, region, draw);
     match &ask.kind {
         Kind::Chat(generation) if ask.stream => openai::chat_stream(&said(generation)),
         Kind::Chat(generation) => openai::chat(&said(generation)),
@@ -153,31 +169,44 @@ pub(crate) fn answer(ask: &Ask, models: &[String], tokens: u32, draw: u64) -> An
         Kind::Completion(generation) => openai::completion(&said(generation)),
         Kind::Messages(generation) if ask.stream => anthropic::message_stream(&said(generation)),
         Kind::Messages(generation) => anthropic::message(&said(generation)),
+        Kind::Response(generation, memory) => {
+            let told = responses::Told { said: &said(generation), memory };
+            if ask.stream { told.stream() } else { told.whole() }
+        }
         Kind::Embeddings { inputs, base64 } => openai::embeddings(model, inputs, *base64),
-        Kind::Models => openai::models(models),
+        Kind::Models => openai::models(&region.models),
         Kind::Model(id) => openai::model(id),
     }
 }
 
-fn say<'a>(generation: &'a Generation, model: &'a str, tokens: u32, draw: u64) -> Said<'a> {
+/// The id, without its prefix, of the answer that this draw makes.
+fn id_of(draw: u64) -> String {
+    format!("{:016x}", mix(draw))
+}
+
+/// The id of the response that this draw makes.
+pub(crate) fn response_id(draw: u64) -> String {
+    format!("resp_{}", id_of(draw))
+}
+
+fn say<'a>(generation: &'a Generation, model: &'a str, region: &Region, draw: u64) -> Said<'a> {
     let content = match &generation.tool {
         Some(name) => {
             let arguments = serde_json::json!({ "echo": generation.prompt }).to_string();
             Content::Tool { name, pieces: tokens_of(&arguments).map(str::to_owned).collect() }
         }
         None => {
-            let full = answer_text(&generation.prompt, tokens);
             let begun = generation.prefill.as_deref().unwrap_or_default();
-            let rest = full.strip_prefix(begun).unwrap_or(&full);
+            let rest = text_after(begun, &generation.prompt, region, draw);
             let limit = usize::try_from(generation.max_tokens.unwrap_or(u32::MAX)).unwrap_or(usize::MAX);
-            let mut tokens: Vec<String> = tokens_of(rest).map(str::to_owned).collect();
+            let mut tokens: Vec<String> = tokens_of(&rest).map(str::to_owned).collect();
             let short = tokens.len() > limit;
             tokens.truncate(limit);
             Content::Text { tokens, short }
         }
     };
     Said {
-        id: format!("{:016x}", mix(draw)),
+        id: id_of(draw),
         model,
         content,
         prompt_tokens: generation.prompt_tokens,
@@ -186,9 +215,21 @@ fn say<'a>(generation: &'a Generation, model: &'a str, tokens: u32, draw: u64) -
     }
 }
 
-/// A refusal in the form of the dialect that the call speaks.
-pub(crate) fn refusal_body(call: &Call, refusal: &Refusal) -> Bytes {
-    if call.is_anthropic() { anthropic::error(refusal) } else { openai::error(refusal) }
+/// What follows a beginning that may be empty. One that is not of this region's own making is answered afresh, but by a
+/// region whose answers vary: that goes on from anything.
+fn text_after(begun: &str, prompt: &str, region: &Region, draw: u64) -> String {
+    let Some(common) = region.varies_after else {
+        let full = answer_text(prompt, region.tokens);
+        return full.strip_prefix(begun).map_or_else(|| full.clone(), str::to_owned);
+    };
+    let own = Words { common: common.min(region.tokens.saturating_sub(1)), then: draw };
+    let full = text(prompt, region.tokens, Some(own));
+    if begun.is_empty() {
+        return full;
+    }
+    let given = tokens_of(begun).count();
+    let rest: String = tokens_of(&full).skip(given).collect();
+    if rest.is_empty() { format!(" {LAST_WORD}") } else { rest }
 }
 
 /// A string as JSON.
@@ -225,6 +266,6 @@ mod tests {
             choices: 1,
             ..Generation::default()
         };
-        assert_eq!(prefill + &say(&generation, "m", 20, 1).text(), full);
+        assert_eq!(prefill + &say(&generation, "m", &Region::new("r"), 1).text(), full);
     }
 }

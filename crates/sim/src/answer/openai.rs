@@ -1,4 +1,4 @@
-//! OpenAI's forms: chat and text completions, embeddings, models, errors.
+//! OpenAI's forms: chat and text completions, embeddings, models.
 //!
 //! Frames are written with `format!` rather than through a JSON tree: a stream has one per token, and their fields come in
 //! the order in which the real provider sends them.
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Answer, CREATED, Content, Said, quoted};
 use crate::{
     latency::{Draws, hash},
-    request::{Refusal, token_count},
+    request::token_count,
 };
 
 fn document(body: serde_json::Value, tokens: u32) -> Answer {
@@ -205,11 +205,6 @@ pub(super) fn models(ids: &[String]) -> Answer {
 
 pub(super) fn model(id: &str) -> Answer {
     document(model_card(id), 0)
-}
-
-pub(super) fn error(refusal: &Refusal) -> Bytes {
-    let Refusal { kind, code, param, message, .. } = refusal;
-    json!({"error": {"message": message, "type": kind, "param": param, "code": code}}).to_string().into()
 }
 
 #[cfg(test)]

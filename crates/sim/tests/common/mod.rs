@@ -45,6 +45,20 @@ pub(crate) fn message(stream: bool) -> Post {
     Post { path: "/messages", body }
 }
 
+pub(crate) fn response(stream: bool) -> Post {
+    let body = format!(r#"{{"model":"gpt-4.1","stream":{stream},"input":"ahoy"}}"#);
+    Post { path: "/responses", body }
+}
+
+pub(crate) fn completion(stream: bool) -> Post {
+    Post { path: "/completions", body: format!(r#"{{"model":"m","stream":{stream},"prompt":"ahoy"}}"#) }
+}
+
+/// A chat by Azure's classic path.
+pub(crate) fn azure(stream: bool) -> Post {
+    Post { path: "/openai/deployments/own-name/chat/completions?api-version=2024-10-21", ..chat(stream) }
+}
+
 /// The same conversation, ended by an assistant's message that is to be continued.
 pub(crate) fn prefilled(post: Post) -> Post {
     let body = post.body.replace("\"ahoy\"}", "\"ahoy\"},{\"role\":\"assistant\",\"content\":\"\"}");
@@ -85,8 +99,15 @@ impl Seen {
     }
 }
 
+/// The path and query of a post: Azure's as they are, the others below `/v1`.
+fn target(post: &Post) -> String {
+    let root = if post.path.starts_with("/openai/") { "" } else { "/v1" };
+    format!("{root}{}", post.path)
+}
+
 pub(crate) fn request(world: &World, region: &str, post: &Post) -> Request {
-    let url = format!("{}{}", world.base_url(region).unwrap(), post.path).parse().unwrap();
+    let mut url = world.base_url(region).unwrap();
+    url = url.join(&target(post)).unwrap();
     let mut request = Request::new(Method::POST, url, Arc::new(Pool::new(region)));
     request.headers.insert("content-type", HeaderValue::from_static("application/json"));
     request.body = post.body.clone().into_bytes().into();
@@ -125,7 +146,7 @@ pub(crate) async fn in_memory(world: &World, post: &Post, enough: usize) -> Seen
 /// Asks on a socket. `hold` is the length of the body after which nothing more is to come.
 pub(crate) async fn on_socket(world: &World, addr: SocketAddr, post: &Post, hold: Option<usize>) -> Seen {
     let Ok(mut stream) = TcpStream::connect(addr).await else { return Seen::nothing(End::Refused) };
-    let head = format!("POST /v1{} HTTP/1.1\r\nhost: sim\r\ncontent-type: application/json\r\n", post.path);
+    let head = format!("POST {} HTTP/1.1\r\nhost: sim\r\ncontent-type: application/json\r\n", target(post));
     let request = format!("{head}content-length: {}\r\n\r\n{}", post.body.len(), post.body);
     stream.write_all(request.as_bytes()).await.unwrap();
     if hold.is_some() {
@@ -211,7 +232,8 @@ pub(crate) fn deltas(stream: &str) -> String {
     frames
         .filter_map(|frame| {
             let openai = frame["choices"][0]["delta"]["content"].as_str();
-            openai.or_else(|| frame["delta"]["text"].as_str()).map(str::to_owned)
+            let response = frame["delta"].as_str().or_else(|| frame["choices"][0]["text"].as_str());
+            openai.or_else(|| frame["delta"]["text"].as_str()).or(response).map(str::to_owned)
         })
         .collect()
 }
