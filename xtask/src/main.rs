@@ -7,6 +7,7 @@
 mod ci;
 mod clients;
 mod failure;
+mod faults;
 mod layers;
 mod shell;
 mod tidy;
@@ -23,7 +24,8 @@ usage: cargo xtask VERB
   tidy          the rules of the house that no compiler knows
   layers        who may depend on whom
   docs          the documentation, warnings refused
-  clients       real client libraries against the real gateway";
+  clients       real client libraries against the real gateway
+  faults        what comes of every fault, measured and written to docs/faults.md";
 
 /// Runs the verb: status 0, or 1 when it failed, or 2 when there is no such verb.
 fn main() -> ExitCode {
@@ -51,6 +53,7 @@ fn run(words: &[&str]) -> Option<Result<(), Failure>> {
         ["layers"] => layers::run,
         ["docs"] => ci::docs,
         ["clients"] => clients::run,
+        ["faults"] => faults::run,
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             return Some(Ok(()));
