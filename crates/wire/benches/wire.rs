@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, hint::black_box, time::SystemTime};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use outrigger_wire::{Api, SseEvent, SseFramer, classify, read_answer, read_frame, skim_request};
+use outrigger_wire::{Api, SseEvent, SseFramer, classify, read_answer, read_delta, read_frame, skim_request};
 
 /// A usual chunk: 201 bytes with its frame.
 const CHUNK: &[u8] = b"data: {\"id\":\"chatcmpl-9aZ\",\"object\":\"chat.completion.chunk\",\"created\":1767225600,\
@@ -36,6 +36,7 @@ fn streams(c: &mut Criterion) {
         b.iter(|| framer.feed(black_box(CHUNK), look));
     });
     group.bench_function("facts", |b| b.iter(|| read_frame(Api::Chat, None, black_box(data))));
+    group.bench_function("text", |b| b.iter(|| drop(black_box(read_delta(black_box(data))))));
     group.bench_function("frame+facts", |b| {
         let mut framer = SseFramer::new(1 << 20);
         b.iter(|| {

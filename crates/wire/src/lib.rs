@@ -1,6 +1,6 @@
 //! What AI providers say: failure classes, waits, limits, event streams, usage and prices.
 //!
-//! Every item is a reader: bytes or headers in, a few facts out. All input is hostile, and none of it panics, recurses or
+//! Nearly every item is a reader: bytes or headers in, a few facts out. All input is hostile, and none of it panics, recurses or
 //! allocates without bound.
 //!
 //! ```
@@ -23,7 +23,8 @@
 //! # Grammar
 //! `read_*` takes any bytes and gives facts, among them that the bytes are nonsense; [`skim_request`] takes a caller's bytes and
 //! says what is wrong with them; [`classify`] and [`retry_after`] look headers up through a function, by lower-case name. Calendar
-//! time is an argument, `wall`.
+//! time is an argument, `wall`. [`Rewrite`] and [`continue_chat`] mend what broke: they write a chunk or a request anew, and only what
+//! must differ.
 //!
 //! # What is left out
 //! Deciding, waiting, sending. Frames of other forms than OpenAI's chat. Surcharges by region, length or tier in prices.
@@ -35,6 +36,8 @@ mod answer;
 mod api;
 mod calendar;
 mod class;
+mod continuation;
+mod delta;
 mod dialect;
 mod duration;
 mod error_body;
@@ -43,18 +46,22 @@ mod loose;
 mod price;
 mod rate_limit;
 mod request;
+mod splice;
 mod sse;
 mod usage;
 
 pub use answer::{AnswerFacts, read_answer};
 pub use api::{Api, UnknownApi};
 pub use class::{Class, Failure, Level, UnknownClass};
+pub use continuation::continue_chat;
+pub use delta::{Delta, read_delta};
 pub use dialect::{Dialect, UnknownDialect};
 pub use error_body::{MAX_ERROR_BODY, classify};
 pub use frame::{FinishReason, FrameFacts, read_frame};
 pub use price::{BadPrices, Price, PriceTable};
 pub use rate_limit::{Headroom, Limit, MAX_RETRY_AFTER, retry_after};
 pub use request::{BadRequest, RequestFacts, RequestFault, skim_request};
+pub use splice::{Identity, Rewrite};
 pub use sse::{Fed, FrameTooLong, SseEvent, SseFramer};
 pub use usage::Usage;
 

@@ -171,16 +171,20 @@ struct StreamOptions {
     include_usage: Option<bool>,
 }
 
+/// The byte range of a value that was borrowed from `body`.
+pub(crate) fn range_in(body: &[u8], value: &RawValue) -> Range<usize> {
+    let start = value.get().as_ptr().addr().saturating_sub(body.as_ptr().addr());
+    start..start + value.get().len()
+}
+
 /// Where the fields of one body stand in it.
 struct Reader<'a> {
     body: &'a [u8],
 }
 
 impl Reader<'_> {
-    /// The byte range of a value that was borrowed from the body.
     fn range(&self, value: &RawValue) -> Range<usize> {
-        let start = value.get().as_ptr().addr().saturating_sub(self.body.as_ptr().addr());
-        start..start + value.get().len()
+        range_in(self.body, value)
     }
 
     fn read<'v, T: Deserialize<'v>>(
