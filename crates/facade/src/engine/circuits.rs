@@ -4,11 +4,11 @@
 //! deployment's by the rest. Beside them stands what no circuit can mend: a credential that is dead, a model that is not
 //! there; such a place is out until the configuration changes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use breaker::{Breaker, BreakerConfig, Event, Gate, Permit, Rejected, Report, State};
+use breaker::{Breaker, BreakerConfig, Event, Gate, Permit, Rejected, Report, State, Verdict};
 
-use super::plan::Plan;
+use super::{early::EarlyTrials, plan::Plan};
 use crate::error::BuildError;
 
 /// Leave for one attempt, from both its circuits.
@@ -27,6 +27,9 @@ pub(super) struct Circuits {
     /// there, by deployment.
     dead_credentials: Vec<Option<(wire::Class, Option<Instant>)>>,
     missing_models: Vec<bool>,
+    /// When places may be tried early: by endpoint, by deployment.
+    early_endpoints: EarlyTrials,
+    early_deployments: EarlyTrials,
 }
 
 impl Circuits {
@@ -64,6 +67,8 @@ impl Circuits {
             endpoint_of: plan.deployments.iter().map(|deployment| deployment.endpoint).collect(),
             dead_credentials: vec![None; endpoints.len()],
             missing_models: vec![false; deployments.len()],
+            early_endpoints: EarlyTrials::new(endpoints.len()),
+            early_deployments: EarlyTrials::new(deployments.len()),
             endpoints,
             deployments,
         })
@@ -92,6 +97,31 @@ impl Circuits {
             .is_some_and(|(endpoint, own)| is_closed(endpoint.state(now)) && is_closed(own.state(now)))
     }
 
+    /// Whether nothing but open circuits keeps a deployment from being asked, and they may be brought forward.
+    pub(super) fn may_try_early(&self, deployment: usize, now: Instant) -> bool {
+        let waits = |gate: &dyn Gate| match gate.admits(now) {
+            Ok(()) => true,
+            Err(_) => gate.state(now) == State::Open,
+        };
+        !self.is_out(deployment, now)
+            && self.early_from(deployment).is_some_and(|from| now >= from)
+            && self.gates(deployment).is_some_and(|(endpoint, own)| waits(endpoint) && waits(own))
+    }
+
+    /// Ends the open time of a deployment's circuits: the next to ask is a trial.
+    pub(super) fn bring_forward(&mut self, deployment: usize, now: Instant) {
+        let endpoint = self.endpoint_of(deployment);
+        let gates = self.endpoints.get_mut(endpoint).into_iter().chain(self.deployments.get_mut(deployment));
+        for gate in gates.filter(|gate| gate.admits(now).is_err() && gate.state(now) == State::Open) {
+            gate.open_for(Duration::ZERO, now);
+        }
+    }
+
+    /// From when on both circuits of a deployment may be brought forward; `None` when neither has failed.
+    fn early_from(&self, deployment: usize) -> Option<Instant> {
+        self.early_endpoints.from(self.endpoint_of(deployment)).max(self.early_deployments.from(deployment))
+    }
+
     /// When circuits that refuse now may admit, where that is known; `None` when it is not for them that nothing starts.
     pub(super) fn retry_at(&self, deployment: usize, now: Instant) -> Option<Instant> {
         if self.is_out(deployment, now) {
@@ -99,11 +129,12 @@ impl Circuits {
         }
         let (endpoint, own) = self.gates(deployment)?;
         let until = |gate: &dyn Gate| gate.admits(now).err().map(|rejected| rejected.retry_at);
-        match (until(endpoint), until(own)) {
+        let at = match (until(endpoint), until(own)) {
             (None, None) => None,
             (Some(at), None) | (None, Some(at)) => at,
             (Some(a), Some(b)) => a.zip(b).map(|(a, b)| a.max(b)),
-        }
+        }?;
+        Some(self.early_from(deployment).filter(|from| *from > now).map_or(at, |from| from.min(at)))
     }
 
     /// Leave for one attempt, whose trial permits end at `lease_end` at the latest.
@@ -148,6 +179,9 @@ impl Circuits {
 
     /// An endpoint's part of what was admitted is known.
     pub(super) fn settle_endpoint(&mut self, endpoint: usize, permit: Permit, report: Report, now: Instant) {
+        if report.verdict == Verdict::Failure {
+            self.early_endpoints.on_failure(endpoint, report.retry_after, now);
+        }
         if let Some(gate) = self.endpoints.get_mut(endpoint) {
             gate.report(permit, report, now);
         }
@@ -175,6 +209,9 @@ impl Circuits {
 
     /// The attempt has ended.
     pub(super) fn report(&mut self, deployment: usize, leave: Leave, report: Report, now: Instant) {
+        if report.verdict == Verdict::Failure {
+            self.early_deployments.on_failure(deployment, report.retry_after, now);
+        }
         if let Some(gate) = self.deployments.get_mut(deployment) {
             gate.report(leave.deployment, report, now);
         }

@@ -16,6 +16,7 @@ mod attempt;
 mod attribute;
 mod check;
 mod circuits;
+mod early;
 mod event;
 mod limits;
 mod notices;
@@ -208,7 +209,10 @@ impl Engine {
         loop {
             match state.machine.next(now) {
                 Step::Pick { tier } => {
-                    let picked = self.pick(&state, tier, draws.next(), now);
+                    let mut picked = self.pick(&state, tier, draws.next(), now);
+                    if matches!(picked, Picked::Nothing { .. }) {
+                        picked = self.try_early(&state, tier, draws.next(), now).unwrap_or(picked);
+                    }
                     state.machine.on_pick(picked, now);
                 }
                 Step::Start { deployment, price } => {
@@ -261,6 +265,31 @@ impl Engine {
                 Picked::Nothing { retry_at, limited: none.why == registry::Why::Waiting }
             }
         }
+    }
+
+    /// A call for which nobody is left in any tier, before it has asked anybody, may bring one circuit forward to its trials,
+    /// in the best tier that has such a place. See [`early`].
+    fn try_early(&mut self, state: &CallState, tier: u8, draw: u64, now: Instant) -> Option<Picked> {
+        let tiers = self.tiers.get(state.ask.model)?;
+        if usize::from(tier) + 1 != tiers.len() || state.machine.attempts() > 0 {
+            return None;
+        }
+        for candidates in tiers {
+            let (circuits, numbers) = (&self.circuits, &self.numbers);
+            let admits = |id: DeploymentId| {
+                numbers.get(&id).is_some_and(|&number| circuits.may_try_early(number, now))
+            };
+            let mut query = self.plan.query(&state.ask, candidates, self.own_selector);
+            query.admits = &admits;
+            if let Ok(pick) = self.registry.pick(&query, draw, now)
+                && let Some(&number) = self.numbers.get(&pick.id)
+            {
+                self.circuits.bring_forward(number, now);
+                let deployment = u32::try_from(number).ok()?;
+                return Some(Picked::Found { deployment, sound: false });
+            }
+        }
+        None
     }
 
     /// Whether a deployment lies where the ask may go.

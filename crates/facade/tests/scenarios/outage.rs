@@ -36,6 +36,65 @@ async fn after_an_outage_the_circuits_recover() {
     }
 }
 
+/// **Nobody waits for a circuit that keeps nobody served.** Everything fails for ten seconds under fifty requests a
+/// second; the places are hardly asked meanwhile, and a second after the end every caller is served, although the
+/// circuits' open time is thirty. Fails if the call that finds nobody left cannot bring a trial forward.
+#[tokio::test(start_paused = true)]
+async fn after_a_full_outage_callers_are_served_within_a_second() {
+    for stream in [false, true] {
+        let harbour = harbour_with(alike(), config, |builder| builder);
+        harbour.inject_everywhere(&Fault::status(503));
+        let sick = &harbour;
+        let calls = (0..500_u32).map(|request| async move {
+            tokio::time::sleep(ms(20) * request).await;
+            let error = call_error(sick.text(stream).await.unwrap_err());
+            if let CallError::NoDeployment { retry_in, .. } = error {
+                assert!(
+                    retry_in.is_some_and(|wait| wait <= ms(500)),
+                    "the soonest trial is told: {retry_in:?}"
+                );
+            }
+        });
+        futures_util::future::join_all(calls).await;
+        // Twenty half-open stays of three trials at each of three regions, and what it took to trip them.
+        assert!(harbour.total() <= 180 + 45, "{} calls in an outage of 500 requests", harbour.total());
+        harbour.world.clear_all();
+        let healed = Instant::now();
+        while harbour.text(stream).await.is_err() {
+            tokio::time::sleep(ms(20)).await;
+        }
+        assert!(healed.elapsed() <= secs(1), "served again after {:?}", healed.elapsed());
+        for _ in 0..100 {
+            assert!(is_whole(&harbour.text(stream).await.unwrap()));
+        }
+        harbour.assert_idle();
+    }
+}
+
+/// **A named wait is kept.** A provider that answers 503 and asks to be left alone for twenty seconds is not tried early, with
+/// nobody else left or not.
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_an_outage_named_is_kept() {
+    let only = |world: &_| config_with(world, [Target::new("holysheep", "gpt-4.1").regions(["us-east"])]);
+    let harbour = harbour_with(alike(), only, |builder| builder);
+    let fault = Fault::Status { code: 503, retry_after: Some(secs(20)), body: None, headers: Vec::new() };
+    harbour.inject("us-east", fault);
+    while !matches!(call_error(harbour.ask().await.unwrap_err()), CallError::NoDeployment { .. }) {}
+    let asked = harbour.count("us-east");
+    for _ in 0..19 {
+        tokio::time::sleep(secs(1)).await;
+        harbour.ask().await.unwrap_err();
+    }
+    assert_eq!(harbour.count("us-east"), asked, "asked again within the wait it named");
+    tokio::time::sleep(secs(2)).await;
+    harbour.ask().await.unwrap_err();
+    assert_eq!(
+        harbour.count("us-east"),
+        asked + 1,
+        "and once after it, though the circuit would wait for thirty"
+    );
+}
+
 /// An error says what was tried.
 #[tokio::test(start_paused = true)]
 async fn an_error_lists_its_attempts() {
