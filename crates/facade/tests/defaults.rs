@@ -9,6 +9,7 @@ use outrigger::breaker::BreakerConfig;
 use outrigger::config::{Hedge, Retry, Routing, Timeouts};
 use outrigger::policy::{self, AimdConfig, BackoffConfig, BudgetConfig};
 use outrigger::registry::RegistryConfig;
+use outrigger::wire::DEFAULT_MAX_TOKENS;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
@@ -90,6 +91,12 @@ fn the_page_has_the_prices_of_retries() {
         ("first_try_reward", policy::FIRST_TRY_REWARD),
     ];
     assert!(prices.eq(expected.map(|(key, price)| (key.to_owned(), i64::from(price)))));
+}
+
+#[test]
+fn the_page_has_the_bound_of_translated_requests() {
+    let most = i64::try_from(DEFAULT_MAX_TOKENS).unwrap();
+    assert_eq!(rows("translation")["max_tokens"], Some(Value::Integer(most)));
 }
 
 #[test]

@@ -22,9 +22,9 @@
 //!
 //! # Grammar
 //! `read_*` takes any bytes and gives facts, among them that the bytes are nonsense; [`skim_request`] takes a caller's bytes and
-//! says what is wrong with them; [`classify`] and [`retry_after`] look headers up through a function, by lower-case name. Calendar
-//! time is an argument, `wall`. [`Rewrite`] and [`continue_chat`] mend what broke: they write a chunk or a request anew, and only what
-//! must differ.
+//! says what is wrong with them; `x_to_y` writes one dialect's bytes as another's, or says why not; [`classify`] and
+//! [`retry_after`] look headers up through a function, by lower-case name. Calendar time is an argument, `wall`. [`Rewrite`] and
+//! [`continue_chat`] mend what broke: they write a chunk or a request anew, and only what must differ.
 //!
 //! # What is left out
 //! Deciding, waiting, sending. Frames of other forms than OpenAI's chat. Surcharges by region, length or tier in prices.
@@ -55,7 +55,10 @@ pub use api::{Api, UnknownApi};
 pub use class::{Class, Failure, Level, UnknownClass};
 pub use continuation::continue_chat;
 pub use delta::{Delta, read_delta};
-pub use dialect::{Dialect, UnknownDialect};
+pub use dialect::{
+    ANTHROPIC_VERSION, ChatFromMessages, DEFAULT_MAX_TOKENS, Dialect, Place, UnknownDialect, Unreadable,
+    Untranslatable, chat_is_translatable, chat_to_messages, error_to_chat, messages_to_chat,
+};
 pub use error_body::{MAX_ERROR_BODY, classify};
 pub use frame::{FinishReason, FrameFacts, read_frame};
 pub use price::{BadPrices, Price, PriceTable};

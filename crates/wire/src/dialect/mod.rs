@@ -1,17 +1,27 @@
-//! The dialects: which form of the API a provider speaks.
+//! The dialects: which form of the API a provider speaks, and what that means for requests.
 
 use std::{fmt, str::FromStr};
 
+mod anthropic;
+mod place;
+
+pub use anthropic::{
+    ANTHROPIC_VERSION, ChatFromMessages, DEFAULT_MAX_TOKENS, Unreadable, Untranslatable,
+    chat_is_translatable, chat_to_messages, error_to_chat, messages_to_chat,
+};
+
+pub use place::Place;
+
 /// The form of the API that a provider speaks.
 ///
-/// Errors, waits, limits and usage are read alike in all of them; the dialect says where the key goes.
+/// Errors, waits, limits and usage are read alike in all of them; the dialect says where requests and their keys go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {
     /// OpenAI's, which most providers and every local server speak as well.
     #[default]
     OpenAi,
-    /// Azure OpenAI's: the same bodies, another header for the key.
+    /// Azure OpenAI's: the same bodies, another header for the key, paths of its own.
     Azure,
     /// Anthropic's messages.
     Anthropic,
