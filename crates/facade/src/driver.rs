@@ -154,6 +154,8 @@ impl Drive {
                     self.running.push(Box::pin(async move { (attempt, run.await) }));
                 }
                 Action::Wake { at } => self.wake = at,
+                // Only an answer that broke is rescued, and there is none yet.
+                Action::Stop { .. } => {}
                 Action::Finish(finish) => over = Some(finish),
                 Action::Notice(_) => {}
             }
@@ -267,7 +269,7 @@ impl Drop for Drive {
     fn drop(&mut self) {
         if self.in_progress.is_some() {
             self.running.clear();
-            self.shared.tell(Event::Cancelled { call: self.call }, &mut Vec::new());
+            self.shared.tell(Event::Cancelled { call: self.call, usage: None }, &mut Vec::new());
         }
     }
 }

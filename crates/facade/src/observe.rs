@@ -78,6 +78,20 @@ pub enum Notice {
         /// Why.
         class: Class,
     },
+    /// An answer broke off after content was given, and the rest of it was sought where that was allowed.
+    #[non_exhaustive]
+    Rescue {
+        /// The public model's name.
+        model: Arc<str>,
+        /// Where it broke.
+        from: Route,
+        /// Where the rest came from, if anywhere.
+        to: Option<Route>,
+        /// How it had broken.
+        class: Class,
+        /// What came of it.
+        result: RescueResult,
+    },
     /// A circuit changed its state.
     #[non_exhaustive]
     Transition {
@@ -116,6 +130,29 @@ pub enum Notice {
         /// What it cost in USD, where usage and price are known.
         cost_usd: Option<f64>,
     },
+}
+
+/// What came of the search for the rest of an answer that broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RescueResult {
+    /// A deployment went on from what the caller had.
+    Continued,
+    /// A deployment gave the answer anew, repeated what the caller had, and went on.
+    Restarted,
+    /// Nobody did: the answer ended with an error.
+    Failed,
+}
+
+impl RescueResult {
+    /// The label: `continued`, `restarted` or `failed`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Continued => "continued",
+            Self::Restarted => "restarted",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// How a call ended, as a metric says it.

@@ -197,8 +197,8 @@ impl AnswerStream {
         let event = match result {
             Ok(()) => Event::Answered { call, attempt, usage },
             Err(class) => {
-                let failure = AttemptFailure::new(class);
-                Event::Broke { call, attempt, failure, rescuable: false, usage }
+                let failure = AttemptFailure { usage, ..AttemptFailure::new(class) };
+                Event::Broke { call, attempt, failure, rescuable: false }
             }
         };
         shared.tell(event, &mut Vec::new());
@@ -249,7 +249,8 @@ impl Drop for AnswerStream {
         }
         self.reader.close();
         if let Some(in_progress) = self.in_progress.take() {
-            in_progress.shared().tell(Event::Cancelled { call: self.origin.call }, &mut Vec::new());
+            let (call, usage) = (self.origin.call, self.reader.said.usage);
+            in_progress.shared().tell(Event::Cancelled { call, usage }, &mut Vec::new());
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use outrigger::{
     Config, Notice,
     config::{Model, Provider, Target},
-    engine::{Action, Ask, AttemptFailure, CallId, Engine, Event, Plan},
+    engine::{Action, Ask, AttemptFailure, CallId, Engine, Event, Mode, Plan},
     policy::Finish,
     wire::{Class, Usage},
 };
@@ -24,7 +24,7 @@ fn plan() -> Arc<Plan> {
     }
     let targets = [
         Target::new("holysheep", "gpt-4.1").regions(["us-east", "eu-west"]),
-        Target::new("holysheep", "deepseek-v3.2").tier(1),
+        Target::new("holysheep", "deepseek-v3.2").tier(1).continues(true),
     ];
     let config = Config::new().provider("holysheep", provider).model("chat", Model::new(targets));
     config.check().unwrap();
@@ -44,6 +44,8 @@ enum Happens {
     Answered(usize),
     /// A running attempt fails.
     Failed(usize, Class, Option<u64>),
+    /// An answer breaks off, or one that is to go on with it fails.
+    Broke(usize, Class, bool),
     /// A caller goes away.
     Cancelled(usize),
     /// Time passes, and wake-ups that are due come.
@@ -52,6 +54,8 @@ enum Happens {
 
 fn happens() -> impl Strategy<Value = Happens> {
     let class = proptest::sample::select(Class::ALL.to_vec());
+    let breaks =
+        proptest::sample::select(vec![Class::Cut, Class::Stalled, Class::Malformed, Class::Cancelled]);
     prop_oneof![
         4 => (any::<bool>(), proptest::bool::weighted(0.2), proptest::bool::weighted(0.2))
             .prop_map(|(stream, single, residency)| Happens::Asked { stream, single, residency }),
@@ -59,6 +63,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => (0_usize..8).prop_map(Happens::Content),
         2 => (0_usize..8).prop_map(Happens::Answered),
         5 => (0_usize..8, class, proptest::option::of(0_u64..30_000)).prop_map(|(which, class, wait)| Happens::Failed(which, class, wait)),
+        2 => (0_usize..8, breaks, proptest::bool::weighted(0.8)).prop_map(|(which, class, may)| Happens::Broke(which, class, may)),
         1 => (0_usize..8).prop_map(Happens::Cancelled),
         4 => (0_u64..20_000).prop_map(Happens::Passes),
     ]
@@ -67,14 +72,25 @@ fn happens() -> impl Strategy<Value = Happens> {
 /// What the driver of one call would know.
 #[derive(Debug)]
 struct Caller {
+    began: Instant,
     running: Vec<(u8, usize)>,
     wake: Instant,
     deadline: Instant,
     residency: bool,
-    /// The attempt that answered, once one has.
+    /// The attempt that answers, while one does.
     winner: Option<u8>,
-    finishes: u32,
+    /// Whether it is decided; an answer that breaks off opens it again.
+    decided: bool,
+    /// Whether a part of an answer was given.
+    given: bool,
     starts: usize,
+}
+
+impl Caller {
+    /// The deadline; once a part of an answer was given, the end of the longest stream.
+    fn until(&self) -> Instant {
+        if self.given { self.began + Duration::from_secs(3_600) } else { self.deadline }
+    }
 }
 
 /// Plays the driver's part for many calls at once, and checks each action against what the driver could do.
@@ -135,9 +151,19 @@ impl Harbour {
             return;
         };
         match action {
-            Action::Start { attempt, deployment, .. } => {
-                assert_eq!(caller.finishes, 0, "an attempt after the end");
-                assert!(self.now < caller.deadline, "an attempt after the deadline");
+            Action::Start { attempt, deployment, mode } => {
+                assert!(!caller.decided, "an attempt after the end");
+                assert_eq!(
+                    mode == Mode::Fresh,
+                    !caller.given,
+                    "{mode:?} after a part was given: {}",
+                    caller.given
+                );
+                if mode == Mode::Continue {
+                    assert_eq!(&*self.engine.deployments(self.now)[deployment].model, "deepseek-v3.2");
+                }
+                assert!(mode == Mode::Fresh || caller.running.is_empty(), "one rescue at a time");
+                assert!(self.now < caller.until(), "an attempt after the deadline");
                 let region = Arc::clone(&self.engine.deployments(self.now)[deployment].region);
                 assert!(!caller.residency || &*region == "eu-west", "residency broken: {region}");
                 assert_eq!(usize::from(attempt), caller.starts, "the driver finds attempts by their ordinal");
@@ -146,18 +172,24 @@ impl Harbour {
                 assert!(caller.starts <= 4, "more attempts than allowed");
             }
             Action::Wake { at } => {
-                assert!(at > self.now && at <= caller.deadline);
+                assert!(at > self.now && at <= caller.until());
                 caller.wake = at;
             }
+            Action::Stop { attempt } => {
+                assert!(caller.given, "only a rescue is given up");
+                caller.running.retain(|(running, _)| *running != attempt);
+            }
             Action::Finish(finish) => {
-                caller.finishes += 1;
-                assert_eq!(caller.finishes, 1, "a call ends once");
+                assert!(!caller.decided, "a call is decided once, and anew when its answer breaks off");
+                caller.decided = true;
                 match finish {
                     Finish::Answered { attempt } => {
+                        caller.given = true;
                         caller.winner = Some(attempt);
                         caller.running.retain(|(running, _)| *running == attempt);
                     }
                     _ => {
+                        assert_eq!(finish == Finish::Truncated, caller.given, "{finish:?}");
                         self.callers.remove(&call);
                     }
                 }
@@ -177,6 +209,13 @@ impl Harbour {
         (!all.is_empty()).then(|| all[which % all.len()])
     }
 
+    /// The answer broke off: whether it goes on is to be decided.
+    fn reopen(&mut self, call: CallId, answered: bool) {
+        if let Some(caller) = self.callers.get_mut(&call).filter(|_| answered) {
+            (caller.winner, caller.decided) = (None, false);
+        }
+    }
+
     fn end_attempt(&mut self, call: CallId, attempt: u8) {
         if let Some(caller) = self.callers.get_mut(&call) {
             caller.running.retain(|(running, _)| *running != attempt);
@@ -188,16 +227,19 @@ impl Harbour {
         self.begun += 1;
         let mut ask = Ask::new(0, stream);
         ask.single = single;
+        ask.rescuable = true;
         let deadline = self.now + Duration::from_secs(40);
         ask.deadline = Some(deadline);
         ask.residency = residency.then(|| vec!["eu-west".into()]);
         let caller = Caller {
+            began: self.now,
             running: Vec::new(),
             wake: self.now,
             deadline,
             residency,
             winner: None,
-            finishes: 0,
+            decided: false,
+            given: false,
             starts: 0,
         };
         self.callers.insert(call, caller);
@@ -229,16 +271,25 @@ impl Harbour {
                     let mut failure = AttemptFailure::new(class);
                     failure.retry_after = wait.map(Duration::from_millis);
                     self.end_attempt(call, attempt);
+                    self.reopen(call, winner == Some(attempt));
                     self.tell(Event::Failed { call, attempt, failure });
                     if winner == Some(attempt) {
-                        self.callers.remove(&call);
+                        assert!(!self.callers.contains_key(&call), "what may not be rescued is over");
                     }
+                }
+            }
+            Happens::Broke(which, class, rescuable) => {
+                if let Some((call, attempt, winner)) = self.nth(which) {
+                    self.end_attempt(call, attempt);
+                    self.reopen(call, winner == Some(attempt));
+                    let failure = AttemptFailure::new(class);
+                    self.tell(Event::Broke { call, attempt, failure, rescuable });
                 }
             }
             Happens::Cancelled(which) => {
                 let call = self.callers.keys().nth(which % self.callers.len().max(1)).copied();
                 if let Some(call) = call {
-                    self.tell(Event::Cancelled { call });
+                    self.tell(Event::Cancelled { call, usage: None });
                     self.callers.remove(&call);
                 }
             }
@@ -253,7 +304,7 @@ impl Harbour {
             let due = self
                 .callers
                 .iter()
-                .filter(|(_, caller)| caller.finishes == 0 && caller.wake <= until)
+                .filter(|(_, caller)| !caller.decided && caller.wake <= until)
                 .min_by_key(|(_, caller)| caller.wake)
                 .map(|(call, caller)| (*call, caller.wake));
             let Some((call, at)) = due else { break };
@@ -286,7 +337,7 @@ proptest! {
             prop_assert_eq!(harbour.in_flight() as usize, running);
         }
         for call in harbour.callers.keys().copied().collect::<Vec<_>>() {
-            harbour.tell(Event::Cancelled { call });
+            harbour.tell(Event::Cancelled { call, usage: None });
             harbour.callers.remove(&call);
         }
         prop_assert_eq!(harbour.in_flight(), 0);
@@ -305,7 +356,7 @@ proptest! {
             }
         }
         for call in harbour.callers.keys().copied().collect::<Vec<_>>() {
-            harbour.tell(Event::Cancelled { call });
+            harbour.tell(Event::Cancelled { call, usage: None });
             harbour.callers.remove(&call);
         }
         harbour.passes(Duration::from_secs(61));

@@ -15,24 +15,27 @@
 //! Another deployment of the same tier at once; the same deployment again only when it is the tier's last and waiting is
 //! cheap; then the next tier. An attempt that has been silent for its patience is not thrown away: the next one starts
 //! beside it, and whichever speaks first wins. With nowhere else to go, the call waits on until its deadline.
+//!
+//! What happens when an answer breaks off after its first content is told in `rescue`.
 
 use std::time::Instant;
 
 use crate::{
     budget::{RETRY_COST_BILLED, RETRY_COST_UNPROCESSED},
-    step::{CallPlan, Failed, Finish, Key, Picked, Price, Step},
+    rescue::Rescue,
+    step::{CallPlan, Failed, Finish, Key, Mode, Picked, Price, Step},
 };
 
 #[derive(Clone, Copy, Debug)]
-struct Running {
-    attempt: u8,
-    deployment: Key,
+pub(crate) struct Running {
+    pub(crate) attempt: u8,
+    pub(crate) deployment: Key,
     /// When its silence justifies another beside it; `None` once it has one, or there is nowhere to go.
-    patience: Option<Instant>,
+    pub(crate) patience: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Phase {
+pub(crate) enum Phase {
     /// A deployment of `tier` is wanted.
     Seek,
     /// One is chosen, and is to be paid for and started.
@@ -50,15 +53,17 @@ enum Phase {
 /// Inputs are the `on_*` methods; the one decision is [`next`](Self::next). Inputs that come after the end, or name an
 /// attempt that is not running, change nothing.
 ///
-/// Invariant: it ends by its deadline, starts at most [`CallPlan::max_attempts`] attempts, and starts none after its end.
+/// Invariant: it ends by its deadline, starts at most [`CallPlan::max_attempts`] attempts, and starts none after its end. An
+/// answer is an end; only one that breaks off where a rescue is allowed opens the call again, and then until the instant
+/// that was given with it.
 #[derive(Clone, Debug)]
 pub struct Call {
-    plan: CallPlan,
-    phase: Phase,
-    tier: u8,
-    attempts: u8,
-    running: Vec<Running>,
-    excluded: Vec<Key>,
+    pub(crate) plan: CallPlan,
+    pub(crate) phase: Phase,
+    pub(crate) tier: u8,
+    pub(crate) attempts: u8,
+    pub(crate) running: Vec<Running>,
+    pub(crate) excluded: Vec<Key>,
     /// The last failure that was reported, and where.
     last: Option<(Key, Failed)>,
     /// Whether the free failover is spent.
@@ -70,6 +75,10 @@ pub struct Call {
     only_limits: bool,
     /// Whether any deployment of the present tier was asked: then an empty tier only means that all of it was.
     tier_was_asked: bool,
+    /// Where the answer came from, once there is one.
+    pub(crate) answering: Option<Key>,
+    /// The rest of a broken answer that is being sought.
+    pub(crate) rescue: Option<Rescue>,
 }
 
 impl Call {
@@ -91,6 +100,8 @@ impl Call {
             soonest: None,
             only_limits: true,
             tier_was_asked: false,
+            answering: None,
+            rescue: None,
         }
     }
 
@@ -103,13 +114,14 @@ impl Call {
             return self.end(Finish::Deadline);
         }
         match self.phase {
-            Phase::Seek => Step::Pick { tier: self.tier },
+            Phase::Seek => Step::Pick { tier: self.tier, mode: self.mode() },
             Phase::Chosen { deployment, sound } => self.start(deployment, sound),
             Phase::Pause { deployment, until } if now >= until => {
                 self.phase = Phase::Chosen { deployment, sound: false };
                 self.start(deployment, false)
             }
             Phase::Pause { until, .. } => Step::Wait(until.min(self.plan.deadline)),
+            Phase::Await if self.rescue.is_some() => self.watch_rescue(now),
             Phase::Await => self.watch(now),
             Phase::Done(finish) => Step::Finish(finish),
         }
@@ -140,7 +152,10 @@ impl Call {
             Picked::Nothing { retry_at, limited } => {
                 self.soonest = earliest(self.soonest, retry_at);
                 self.only_limits &= limited || self.tier_was_asked;
-                self.phase = self.after_an_empty_tier(now);
+                self.phase = match self.rescue {
+                    Some(rescue) => self.after_an_empty_rescue(rescue, now),
+                    None => self.after_an_empty_tier(now),
+                };
             }
         }
     }
@@ -193,7 +208,9 @@ impl Call {
 
     /// An attempt gave its first content, or its whole answer: it is the call's answer.
     pub fn on_answer(&mut self, attempt: u8) {
-        if !self.is_done() && self.running.iter().any(|running| running.attempt == attempt) {
+        let answering = self.running.iter().find(|running| running.attempt == attempt);
+        if let (false, Some(answering)) = (self.is_done(), answering) {
+            self.answering = Some(answering.deployment);
             self.end(Finish::Answered { attempt });
         }
     }
@@ -203,6 +220,10 @@ impl Call {
         let Some(index) = self.running.iter().position(|running| running.attempt == attempt) else { return };
         let ended = self.running.remove(index);
         if self.is_done() {
+            return;
+        }
+        if let Some(rescue) = self.rescue {
+            self.on_rescue_failed(rescue, ended.deployment, failed);
             return;
         }
         self.last = Some((ended.deployment, failed));
@@ -228,8 +249,13 @@ impl Call {
         matches!(self.phase, Phase::Done(_))
     }
 
-    fn end(&mut self, finish: Finish) -> Step {
+    pub(crate) fn end(&mut self, finish: Finish) -> Step {
         self.running.clear();
+        // Whatever ended the search for the rest of an answer: the caller has a part of it.
+        let finish = match (finish, self.rescue.take()) {
+            (Finish::Answered { .. }, _) | (_, None) => finish,
+            (_, Some(_)) => Finish::Truncated,
+        };
         self.phase = Phase::Done(finish);
         Step::Finish(finish)
     }
@@ -240,7 +266,7 @@ impl Call {
         match patience {
             Some(at) if now >= at && self.attempts < self.plan.max_attempts => {
                 self.phase = Phase::Seek;
-                Step::Pick { tier: self.tier }
+                Step::Pick { tier: self.tier, mode: Mode::Fresh }
             }
             Some(at) if now < at => Step::Wait(at.min(self.plan.deadline)),
             _ => Step::Wait(self.plan.deadline),
@@ -250,11 +276,13 @@ impl Call {
     fn start(&mut self, deployment: Key, sound: bool) -> Step {
         let first = self.attempts == 0;
         let free = first || (sound && !self.failed_over && !self.excluded.contains(&deployment));
-        let price = if free {
+        let price = if free && self.rescue.is_none() {
             Price::Free
         } else if self.plan.budget {
             // Silence may be billed as well as a failure that says nothing else.
-            let billed = self.last.is_none_or(|(_, failed)| failed.billed) || !self.running.is_empty();
+            let billed = self.rescue.is_some()
+                || self.last.is_none_or(|(_, failed)| failed.billed)
+                || !self.running.is_empty();
             Price::Budget(if billed { RETRY_COST_BILLED } else { RETRY_COST_UNPROCESSED })
         } else {
             self.settle_or_wait_on();
@@ -263,7 +291,7 @@ impl Call {
                 _ => Step::Wait(self.plan.deadline),
             };
         };
-        Step::Start { deployment, price }
+        Step::Start { deployment, price, mode: self.mode() }
     }
 
     /// The tier has no candidate left: the same deployment again if that is cheap, else the next tier, else the end.

@@ -30,6 +30,7 @@ mod config;
 mod deadline;
 mod error;
 mod limit;
+mod rescue;
 mod step;
 
 pub use backoff::Backoff;
@@ -39,7 +40,7 @@ pub use config::{AimdConfig, BackoffConfig, BudgetConfig};
 pub use deadline::Deadline;
 pub use error::ConfigError;
 pub use limit::AimdLimit;
-pub use step::{CallPlan, Failed, Finish, Key, Picked, Price, Step};
+pub use step::{Broken, CallPlan, Failed, Finish, Key, Mode, Picked, Price, Step};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

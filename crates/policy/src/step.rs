@@ -37,6 +37,8 @@ pub enum Step {
     Pick {
         /// The tier, from 0.
         tier: u8,
+        /// What it is wanted for. For [`Mode::Continue`] only one that goes on from an assistant's message will do.
+        mode: Mode,
     },
     /// Start an attempt there, once its price is paid; report with [`Call::on_start`](crate::Call::on_start) or [`Call::on_unpaid`](crate::Call::on_unpaid).
     Start {
@@ -44,11 +46,31 @@ pub enum Step {
         deployment: Key,
         /// What it costs.
         price: Price,
+        /// Where in the answer it begins.
+        mode: Mode,
+    },
+    /// Give this attempt up: it was to go on with a broken answer, and has not spoken within its patience. Report with
+    /// [`Call::on_silent`](crate::Call::on_silent).
+    GiveUp {
+        /// The attempt's ordinal.
+        attempt: u8,
     },
     /// Nothing until this instant, or until an attempt ends or speaks.
     Wait(Instant),
     /// The call is over.
     Finish(Finish),
+}
+
+/// Where in the answer an attempt begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a driver must do each of them")]
+pub enum Mode {
+    /// At its beginning; nothing has been given.
+    Fresh,
+    /// Where the broken answer ended: the deployment goes on from an assistant's message.
+    Continue,
+    /// At its beginning again, held until it has repeated what was given.
+    Restart,
 }
 
 /// What a start costs.
@@ -86,6 +108,8 @@ pub enum Finish {
     },
     /// The deadline passed.
     Deadline,
+    /// The answer broke off after content was given, and nobody went on with it.
+    Truncated,
 }
 
 /// What came of a [`Step::Pick`].
@@ -129,5 +153,24 @@ impl Failed {
     /// A failure that another deployment may not share, possibly billed, after which this one is not asked again.
     pub fn elsewhere() -> Self {
         Self { elsewhere: true, again: None, billed: true, limited: false, limited_until: None }
+    }
+}
+
+/// An answer that broke off after its first content, as far as the call's way on depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Broken {
+    /// How.
+    pub failed: Failed,
+    /// Until when the rest may be sought; `None` when it may not be.
+    pub rescue_by: Option<Instant>,
+    /// Whether the deployment that broke goes on from an assistant's message itself.
+    pub continues: bool,
+}
+
+impl Broken {
+    /// An answer that is not to be rescued.
+    pub fn new(failed: Failed) -> Self {
+        Self { failed, rescue_by: None, continues: false }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use outrigger_policy::{Call, CallPlan, Failed, Finish, Key, Picked, Price, Step};
+use outrigger_policy::{Call, CallPlan, Failed, Finish, Key, Mode, Picked, Price, Step};
 use proptest::{collection::vec, prelude::*};
 
 #[expect(clippy::disallowed_methods, reason = "the one reading of the clock: all times are relative to it")]
@@ -26,15 +26,15 @@ fn nothing() -> Picked {
 
 /// Picks and starts `deployment`, which must cost `price`; returns the attempt's ordinal.
 fn start(call: &mut Call, tier: u8, deployment: Key, price: Price, now: Instant) -> u8 {
-    assert_eq!(call.next(now), Step::Pick { tier });
+    assert_eq!(call.next(now), Step::Pick { tier, mode: Mode::Fresh });
     call.on_pick(found(deployment), now);
-    assert_eq!(call.next(now), Step::Start { deployment, price });
+    assert_eq!(call.next(now), Step::Start { deployment, price, mode: Mode::Fresh });
     call.on_start(now + ms(1_000))
 }
 
 /// `tier` is asked for, and has nobody left.
 fn empty(call: &mut Call, tier: u8, now: Instant) {
-    assert_eq!(call.next(now), Step::Pick { tier });
+    assert_eq!(call.next(now), Step::Pick { tier, mode: Mode::Fresh });
     call.on_pick(nothing(), now);
 }
 
@@ -81,9 +81,9 @@ fn a_failover_to_an_unsound_deployment_is_paid_by_the_budget() {
     let mut call = Call::new(CallPlan::new(1, 4, now + ms(10_000)));
     let first = start(&mut call, 0, 1, Price::Free, now);
     call.on_failed(first, limited(ms(60_000), now));
-    assert_eq!(call.next(now), Step::Pick { tier: 0 });
+    assert_eq!(call.next(now), Step::Pick { tier: 0, mode: Mode::Fresh });
     call.on_pick(Picked::Found { deployment: 2, sound: false }, now);
-    assert_eq!(call.next(now), Step::Start { deployment: 2, price: Price::Budget(5) });
+    assert_eq!(call.next(now), Step::Start { deployment: 2, price: Price::Budget(5), mode: Mode::Fresh });
     call.on_unpaid();
     assert!(matches!(call.next(now), Step::Finish(Finish::Limited { retry_at: Some(_) })));
 }
@@ -97,11 +97,15 @@ fn the_tiers_last_is_asked_again_after_a_pause_and_then_the_next_tier() {
     empty(&mut call, 0, now);
     let later = now + ms(200);
     assert_eq!(call.next(now), Step::Wait(later));
-    assert_eq!(call.next(later), Step::Start { deployment: 1, price: Price::Budget(14) });
+    assert_eq!(call.next(later), Step::Start { deployment: 1, price: Price::Budget(14), mode: Mode::Fresh });
     let again = call.on_start(later + ms(1_000));
     call.on_failed(again, server_error());
     empty(&mut call, 0, later);
-    assert_eq!(call.next(later), Step::Pick { tier: 1 }, "a deployment is asked again only once");
+    assert_eq!(
+        call.next(later),
+        Step::Pick { tier: 1, mode: Mode::Fresh },
+        "a deployment is asked again only once"
+    );
 }
 
 #[test]
@@ -112,7 +116,7 @@ fn a_short_limit_is_waited_for_before_a_lower_tier_and_a_long_one_is_not() {
         let first = start(&mut call, 0, 1, Price::Free, now);
         call.on_failed(first, limited(wait, now));
         empty(&mut call, 0, now);
-        let expected = if waits { Step::Wait(now + wait) } else { Step::Pick { tier: 1 } };
+        let expected = if waits { Step::Wait(now + wait) } else { Step::Pick { tier: 1, mode: Mode::Fresh } };
         assert_eq!(call.next(now), expected);
     }
 }
@@ -160,7 +164,9 @@ fn with_nowhere_else_to_go_silence_is_waited_out_to_the_deadline() {
 /// The circuit of the last deployment opened in the pause before its second try: there is nothing left to wait for.
 #[test]
 fn a_refused_repeat_is_not_sought_again() {
-    for (tiers, expected) in [(1, Step::Finish(Finish::Exhausted)), (2, Step::Pick { tier: 1 })] {
+    for (tiers, expected) in
+        [(1, Step::Finish(Finish::Exhausted)), (2, Step::Pick { tier: 1, mode: Mode::Fresh })]
+    {
         let now = t0();
         let mut call = Call::new(CallPlan::new(tiers, 4, now + ms(60_000)));
         let first = start(&mut call, 0, 1, Price::Free, now);
@@ -168,7 +174,10 @@ fn a_refused_repeat_is_not_sought_again() {
         empty(&mut call, 0, now);
         let later = now + ms(200);
         assert_eq!(call.next(now), Step::Wait(later));
-        assert_eq!(call.next(later), Step::Start { deployment: 1, price: Price::Budget(14) });
+        assert_eq!(
+            call.next(later),
+            Step::Start { deployment: 1, price: Price::Budget(14), mode: Mode::Fresh }
+        );
         call.on_refused(Some(later + ms(30_000)));
         empty(&mut call, 0, later);
         assert_eq!(call.next(later), expected, "{tiers} tiers");
@@ -191,7 +200,7 @@ fn no_candidate_at_all_is_unavailable_and_says_when() {
     let now = t0();
     let mut call = Call::new(CallPlan::new(2, 4, now + ms(5_000)));
     for tier in 0..2 {
-        assert_eq!(call.next(now), Step::Pick { tier });
+        assert_eq!(call.next(now), Step::Pick { tier, mode: Mode::Fresh });
         call.on_pick(Picked::Nothing { retry_at: Some(now + ms(u64::from(tier) + 1)), limited: false }, now);
     }
     assert_eq!(call.next(now), Step::Finish(Finish::Unavailable { retry_at: Some(now + ms(1)) }));
@@ -205,7 +214,7 @@ fn a_caller_that_retries_by_itself_gets_its_free_failover_and_no_more() {
     let mut call = Call::new(plan);
     let first = start(&mut call, 0, 1, Price::Free, now);
     call.on_failed(first, server_error());
-    assert_eq!(call.next(now), Step::Pick { tier: 0 });
+    assert_eq!(call.next(now), Step::Pick { tier: 0, mode: Mode::Fresh });
     call.on_pick(Picked::Found { deployment: 2, sound: false }, now);
     assert_eq!(call.next(now), Step::Finish(Finish::Exhausted));
 }
@@ -278,6 +287,7 @@ fn play(plan: CallPlan, begin: Instant, fates: &[Fate]) -> Seen {
                 seen.finish = Some((finish, now));
                 return seen;
             }
+            Step::GiveUp { attempt } => panic!("attempt {attempt} is no rescue"),
             Step::Wait(at) => {
                 assert!(at > now, "a wait that has passed is a busy loop");
                 assert!(at <= plan.deadline, "nothing is waited for beyond the deadline");
@@ -307,7 +317,7 @@ fn play(plan: CallPlan, begin: Instant, fates: &[Fate]) -> Seen {
                     now,
                 );
             }
-            Step::Start { deployment, price } => {
+            Step::Start { deployment, price, .. } => {
                 seen.offers.push(deployment);
                 match fate {
                     Fate::Unpaid if price != Price::Free => call.on_unpaid(),

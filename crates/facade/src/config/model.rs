@@ -112,6 +112,20 @@ impl Target {
         self
     }
 
+    /// Goes on from an assistant message, or does not.
+    #[must_use]
+    pub fn continues(mut self, continues: bool) -> Self {
+        self.continues = continues;
+        self
+    }
+
+    /// Takes this many tokens of context.
+    #[must_use]
+    pub fn context(mut self, tokens: u32) -> Self {
+        self.context = Some(tokens);
+        self
+    }
+
     /// Costs this much.
     #[must_use]
     pub fn price(mut self, price: Price) -> Self {

@@ -6,18 +6,18 @@ use std::{
 };
 
 use breaker::{Report, Verdict};
-use policy::{Deadline, Finish, Price};
-use registry::{CooldownOrigin, InFlight, Kind, Quota, Sample};
+use policy::{Broken, Deadline, Finish, Mode, Price};
+use registry::{CooldownOrigin, DeploymentId, InFlight, Kind, Quota, Sample};
 use wire::{Class, Level, Usage};
 
 use super::{
     CallState, Engine,
     attribute::{self, Charge},
     circuits::Leave,
-    event::{Action, AttemptFailure, CallId, Mode},
+    event::{Action, AttemptFailure, CallId},
     limits,
 };
-use crate::observe::{Notice, Outcome};
+use crate::observe::{Notice, Outcome, RescueResult};
 
 /// How long after the call's deadline a trial's permit is given up for lost.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
@@ -30,14 +30,17 @@ const LEAST_SHARE: Duration = Duration::from_millis(250);
 pub(super) struct Attempt {
     pub ordinal: u8,
     pub deployment: usize,
-    leave: Leave,
-    in_flight: InFlight,
-    kind: Kind,
-    started: Instant,
+    pub mode: Mode,
+    pub leave: Leave,
+    pub in_flight: InFlight,
+    pub kind: Kind,
+    pub started: Instant,
     /// From here on its silence is a failure. A caller's short deadline may start another beside it sooner; that is the
     /// caller's haste, and not this deployment's fault.
-    fault_at: Instant,
-    first_token: Option<Duration>,
+    pub fault_at: Instant,
+    pub first_token: Option<Duration>,
+    /// Whether what it says is the call's answer.
+    pub answers: bool,
 }
 
 impl Engine {
@@ -47,9 +50,11 @@ impl Engine {
         state: &mut CallState,
         deployment: usize,
         price: Price,
+        mode: Mode,
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
+        let Some(&id) = self.ids.get(deployment) else { return };
         let mut earlier = state.paid;
         if let Price::Budget(cost) = price {
             let paid = self.budgets.get_mut(state.ask.model).is_some_and(|budget| budget.withdraw(cost));
@@ -60,7 +65,14 @@ impl Engine {
             earlier = state.paid.replace(cost);
         }
         let deadline = state.machine.deadline();
-        let leave = match self.circuits.acquire(deployment, deadline + LEASE_MARGIN, now) {
+        let limit = self.patience(state.ask.model, state.ask.stream, id, now);
+        let fault_at = now + limit;
+        let lease_end = match mode {
+            Mode::Fresh => deadline,
+            // The deadline of a rescue is that of the whole stream: no trial waits so long for its first content.
+            Mode::Continue | Mode::Restart => deadline.min(fault_at),
+        };
+        let leave = match self.circuits.acquire(deployment, lease_end + LEASE_MARGIN, now) {
             Ok(leave) => leave,
             Err(rejected) => {
                 if let (Price::Budget(cost), Some(budget)) = (price, self.budgets.get_mut(state.ask.model)) {
@@ -72,14 +84,11 @@ impl Engine {
             }
         };
         self.notice_transitions(deployment, now, actions);
-        let Some(&id) = self.ids.get(deployment) else { return };
-        let Some(model) = self.plan.models.get(state.ask.model) else { return };
-        let view = self.registry.view(id, now);
-        let estimate = view.and_then(|view| if state.ask.stream { view.ttft_ms } else { view.answer_ms });
-        let limit = limits::patience(&model.timeouts, state.ask.stream, estimate);
-        let fault_at = now + limit;
-        // Half of what is left, so that a silent attempt leaves as much again for the next.
-        let patience = Deadline::at(deadline).split(now, 2, LEAST_SHARE, limit);
+        let patience = match mode {
+            // Half of what is left, so that a silent attempt leaves as much again for the next.
+            Mode::Fresh => Deadline::at(deadline).split(now, 2, LEAST_SHARE, limit),
+            Mode::Continue | Mode::Restart => fault_at,
+        };
         let in_flight = self.registry.begin(id, now);
         let ordinal = state.machine.on_start(patience);
         if let Some(counters) = self.counters.get_mut(deployment) {
@@ -87,7 +96,7 @@ impl Engine {
         }
         if let (Some((from, class)), Some(to)) = (state.failed.take(), self.route(deployment))
             && from != deployment
-            && let Some(from) = self.route(from)
+            && let (Some(from), Some(model)) = (self.route(from), self.plan.models.get(state.ask.model))
         {
             actions.push(Action::Notice(Notice::Failover {
                 model: Arc::clone(&model.name),
@@ -101,14 +110,24 @@ impl Engine {
         state.attempts.push(Attempt {
             ordinal,
             deployment,
+            mode,
             leave,
             in_flight,
             kind: if state.ask.stream { Kind::Stream } else { Kind::Whole },
             started: now,
             fault_at,
             first_token: None,
+            answers: false,
         });
-        actions.push(Action::Start { attempt: ordinal, deployment, mode: Mode::Fresh });
+        actions.push(Action::Start { attempt: ordinal, deployment, mode });
+    }
+
+    /// How long an attempt may be silent: configured, or learned of the deployment.
+    fn patience(&self, model: usize, stream: bool, id: DeploymentId, now: Instant) -> Duration {
+        let Some(model) = self.plan.models.get(model) else { return Duration::ZERO };
+        let view = self.registry.view(id, now);
+        let estimate = view.and_then(|view| if stream { view.ttft_ms } else { view.answer_ms });
+        limits::patience(&model.timeouts, stream, estimate)
     }
 
     pub(super) fn on_head(
@@ -136,19 +155,39 @@ impl Engine {
         let Some(attempt) = state.attempts.iter_mut().find(|attempt| attempt.ordinal == ordinal) else {
             return;
         };
+        if attempt.answers {
+            return;
+        }
+        attempt.answers = true;
+        let (deployment, mode) = (attempt.deployment, attempt.mode);
+        state.answered_by = Some(deployment);
+        let since_asked = now.saturating_duration_since(state.began);
+        state.first_token.get_or_insert(since_asked);
+        state.machine.on_answer(ordinal);
+        let broken = state.broken.take();
+        self.speaks(call, ordinal, now);
+        if let (Some((from, class)), Some(state)) = (broken, self.calls.get(&call)) {
+            let result = match mode {
+                Mode::Restart => RescueResult::Restarted,
+                Mode::Fresh | Mode::Continue => RescueResult::Continued,
+            };
+            self.notice_rescue(state, from, Some(deployment), class, result, actions);
+        }
+        self.notice_transitions(deployment, now, actions);
+    }
+
+    /// The first word of an attempt: a trial has gone well so far, and others learn how long it took.
+    pub(super) fn speaks(&mut self, call: CallId, ordinal: u8, now: Instant) {
+        let Some(attempt) = running(&mut self.calls, call, ordinal) else { return };
         if attempt.first_token.is_some() {
             return;
         }
         let first_token = now.saturating_duration_since(attempt.started);
         attempt.first_token = Some(first_token);
-        state.first_token = Some(now.saturating_duration_since(state.began));
-        state.machine.on_answer(ordinal);
-        let deployment = attempt.deployment;
-        self.circuits.confirm(deployment, &mut attempt.leave, now);
+        self.circuits.confirm(attempt.deployment, &mut attempt.leave, now);
         if attempt.kind == Kind::Stream {
             self.registry.first_token(&mut attempt.in_flight, first_token, now);
         }
-        self.notice_transitions(deployment, now, actions);
     }
 
     /// A whole answer: the call is over, and so is the attempt.
@@ -166,14 +205,14 @@ impl Engine {
             return;
         };
         let attempt = state.attempts.swap_remove(index);
-        let streamed = attempt.first_token.is_some();
+        let streamed = attempt.answers;
         if !streamed {
             state.machine.on_answer(ordinal);
             state.first_token = Some(now.saturating_duration_since(state.began));
             for loser in std::mem::take(&mut state.attempts) {
                 self.abandon(state.ask.model, loser, now, actions);
             }
-            self.reward(&state);
+            self.reward(&mut state);
         }
         let deployment = attempt.deployment;
         let took = now.saturating_duration_since(attempt.started);
@@ -184,15 +223,15 @@ impl Engine {
         self.notice_transitions(deployment, now, actions);
         self.notice_attempt(state.ask.model, deployment, None, took, first_token, actions);
         if let Some(usage) = usage {
-            self.book(deployment, &usage, now);
+            self.book(&mut state, deployment, &usage, now);
         }
         if !streamed {
             actions.push(Action::Finish(Finish::Answered { attempt: ordinal }));
         }
-        self.notice_end(&state, Outcome::Ok, Some(deployment), usage, now, actions);
+        self.notice_end(&state, Outcome::Ok, Some(deployment), now, actions);
     }
 
-    /// An attempt failed. Returns whether the call is over with it, because content was given already.
+    /// An attempt failed before it became the answer.
     pub(super) fn on_failed(
         &mut self,
         call: CallId,
@@ -201,72 +240,33 @@ impl Engine {
         now: Instant,
         draw: u64,
         actions: &mut Vec<Action>,
-    ) -> bool {
-        let Some(mut state) = self.calls.remove(&call) else { return true };
+    ) {
+        let Some(mut state) = self.calls.remove(&call) else { return };
         let Some(index) = state.attempts.iter().position(|attempt| attempt.ordinal == ordinal) else {
             self.calls.insert(call, state);
-            return true;
+            return;
         };
         let attempt = state.attempts.swap_remove(index);
-        let deployment = attempt.deployment;
-        let was_answer = attempt.first_token.is_some();
+        let (deployment, mode, answers) = (attempt.deployment, attempt.mode, attempt.answers);
         self.charge_failure(state.ask.model, attempt, &failure, now, draw, actions);
-        if was_answer {
-            self.notice_end(&state, Outcome::Truncated, Some(deployment), None, now, actions);
-            return true;
+        if let Some(usage) = failure.usage {
+            self.book(&mut state, deployment, &usage, now);
         }
+        if mode == Mode::Continue && failure.class == Class::CallerFault {
+            self.refuses_to_continue(deployment);
+        }
+        let way_on = attribute::way_on(&failure, now, draw);
         state.failed = Some((deployment, failure.class));
-        state.machine.on_failed(ordinal, attribute::way_on(&failure, now, draw));
-        self.calls.insert(call, state);
-        false
-    }
-
-    pub(super) fn on_cancelled(&mut self, call: CallId, now: Instant, actions: &mut Vec<Action>) {
-        let Some(mut state) = self.calls.remove(&call) else { return };
-        state.machine.on_cancelled();
-        let mut deployment = None;
-        for attempt in std::mem::take(&mut state.attempts) {
-            deployment = Some(attempt.deployment);
-            self.let_go(state.ask.model, attempt, Class::Cancelled, now, actions);
-        }
-        self.notice_end(&state, Outcome::Cancelled, deployment, None, now, actions);
-    }
-
-    /// Another attempt won, or the call ended: what was silent beyond its patience has failed, what was not is let go.
-    pub(super) fn abandon(
-        &mut self,
-        model: usize,
-        attempt: Attempt,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
-        if now >= attempt.fault_at && attempt.first_token.is_none() {
-            let failure = AttemptFailure::new(Class::Timeout);
-            self.charge_failure(model, attempt, &failure, now, 0, actions);
+        if answers {
+            state.decided = false;
+            state.machine.on_broke(ordinal, Broken::new(way_on));
         } else {
-            self.let_go(model, attempt, Class::Cancelled, now, actions);
+            state.machine.on_failed(ordinal, way_on);
         }
+        self.calls.insert(call, state);
     }
 
-    /// No verdict; the time it waited without content still says that the place is no faster than that.
-    fn let_go(
-        &mut self,
-        model: usize,
-        attempt: Attempt,
-        class: Class,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
-        let waited = now.saturating_duration_since(attempt.started);
-        let first_token = attempt.first_token;
-        let deployment = attempt.deployment;
-        let sample = Sample::Cancelled { kind: attempt.kind, waited, content: first_token.is_some() };
-        self.registry.finish(attempt.in_flight, sample, now);
-        self.circuits.release(deployment, attempt.leave);
-        self.notice_attempt(model, deployment, Some(class), waited, first_token, actions);
-    }
-
-    fn charge_failure(
+    pub(super) fn charge_failure(
         &mut self,
         model: usize,
         mut attempt: Attempt,
@@ -339,7 +339,7 @@ impl Engine {
         }
     }
 
-    fn notice_attempt(
+    pub(super) fn notice_attempt(
         &self,
         model: usize,
         deployment: usize,

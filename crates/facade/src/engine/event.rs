@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use policy::Finish;
+use policy::{Finish, Mode};
 use wire::{Api, Class, Usage};
 
 use crate::observe::Notice;
@@ -74,12 +74,14 @@ pub struct AttemptFailure {
     pub retry_after: Option<Duration>,
     /// Whether any byte of the request may have arrived.
     pub sent: bool,
+    /// What the provider counted before it failed.
+    pub usage: Option<Usage>,
 }
 
 impl AttemptFailure {
     /// A failure after the request was sent, without more facts.
     pub fn new(class: Class) -> Self {
-        Self { class, status: None, retry_after: None, sent: true }
+        Self { class, status: None, retry_after: None, sent: true, usage: None }
     }
 }
 
@@ -103,7 +105,15 @@ pub enum Event {
         /// How long no further request fits, by the provider's own count; `None` while one does, or nothing is said.
         full_for: Option<Duration>,
     },
-    /// A stream's first content arrived: the attempt is the call's answer.
+    /// A restart ([`Mode::Restart`]) speaks: it begins to repeat what was given. It is given the time for it.
+    Speaking {
+        /// The call.
+        call: CallId,
+        /// The attempt's ordinal.
+        attempt: u8,
+    },
+    /// A stream's first content arrived: the attempt is the call's answer. Of an attempt that goes on with a broken answer:
+    /// its first content beyond what was given arrived, so that it takes over.
     Content {
         /// The call.
         call: CallId,
@@ -138,8 +148,6 @@ pub enum Event {
         failure: AttemptFailure,
         /// Whether the rest may be had elsewhere, as far as what was given says: plain text, no reasoning, no tools.
         rescuable: bool,
-        /// What the provider counted before it broke.
-        usage: Option<Usage>,
     },
     /// The instant of the last [`Action::Wake`] has come.
     Tick {
@@ -150,6 +158,8 @@ pub enum Event {
     Cancelled {
         /// The call.
         call: CallId,
+        /// What the provider had counted of the answer by then.
+        usage: Option<Usage>,
     },
 }
 
@@ -159,26 +169,15 @@ impl Event {
         match self {
             Self::Asked { call, .. }
             | Self::Head { call, .. }
+            | Self::Speaking { call, .. }
             | Self::Content { call, .. }
             | Self::Answered { call, .. }
             | Self::Failed { call, .. }
             | Self::Broke { call, .. }
             | Self::Tick { call }
-            | Self::Cancelled { call } => *call,
+            | Self::Cancelled { call, .. } => *call,
         }
     }
-}
-
-/// Where in the answer an attempt begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a driver must do each of them")]
-pub enum Mode {
-    /// At its beginning; nothing has been given.
-    Fresh,
-    /// Where the broken stream ended: the deployment goes on from an assistant's message.
-    Continue,
-    /// At its beginning again, held until it has repeated what was given.
-    Restart,
 }
 
 /// What the engine asks to be done, in order.
@@ -199,7 +198,14 @@ pub enum Action {
         /// When.
         at: Instant,
     },
-    /// The call is decided. Attempts other than the one that answered are to be dropped.
+    /// Drop this attempt: it was to go on with a broken answer, and was silent for too long.
+    Stop {
+        /// Its ordinal.
+        attempt: u8,
+    },
+    /// The call is decided. Attempts other than the one that answered are to be dropped. After an answer that breaks off
+    /// ([`Event::Broke`]) it is decided anew: an attempt takes over ([`Finish::Answered`]), or none does
+    /// ([`Finish::Truncated`]).
     Finish(Finish),
     /// Tell those who watch.
     Notice(Notice),

@@ -17,11 +17,14 @@ mod attribute;
 mod check;
 mod circuits;
 mod early;
+mod ending;
 mod event;
 mod limits;
 mod notices;
 mod parts;
+mod pick;
 mod plan;
+mod rescue;
 mod view;
 
 use std::{
@@ -31,20 +34,18 @@ use std::{
 };
 
 use breaker::Gate;
-use policy::{Budget, Call, CallPlan, Finish, Picked, Step};
+pub use policy::Mode;
+use policy::{Budget, Call, CallPlan, Picked, Step};
 use registry::{DeploymentId, Registry};
 use wire::PriceTable;
 
 pub(crate) use check::Check;
-pub use event::{Action, Ask, AttemptFailure, CallId, Event, Mode};
+pub use event::{Action, Ask, AttemptFailure, CallId, Event};
 pub(crate) use plan::Endpoint;
 pub use plan::Plan;
 pub use view::{DeploymentStatus, RetryBudgetStatus};
 
-use crate::{
-    error::BuildError,
-    observe::{Notice, Outcome, Route},
-};
+use crate::{error::BuildError, observe::Route};
 use attempt::Attempt;
 use circuits::Circuits;
 
@@ -65,6 +66,8 @@ pub struct Engine {
     budgets: Vec<Budget>,
     calls: HashMap<CallId, CallState>,
     counters: Vec<view::Counters>,
+    /// Deployments that refused to go on from an assistant's message, whatever the configuration says.
+    refuse_to_continue: Vec<bool>,
     prices: PriceTable,
     /// One instant in both times; calendar time is this plus the monotonic time since.
     epoch: (Instant, SystemTime),
@@ -82,8 +85,15 @@ struct CallState {
     /// The last failure and its place, until the attempt after it starts: then it is a failover.
     failed: Option<(usize, wire::Class)>,
     first_token: Option<Duration>,
-    /// Whether its answer is flowing: then nothing is left to decide.
+    /// Whether its answer is flowing: then nothing is left to decide, unless it breaks off.
     decided: bool,
+    /// Where its answer came from last.
+    answered_by: Option<usize>,
+    /// Where and how its answer broke off, while the rest may be sought.
+    broken: Option<(usize, wire::Class)>,
+    /// What the providers counted of all its attempts, and what that cost, as far as it is known.
+    usage: Option<wire::Usage>,
+    cost_usd: Option<f64>,
 }
 
 impl Engine {
@@ -122,6 +132,7 @@ impl Engine {
         let circuits = Circuits::new(&plan, gate)?;
         let budgets = plan.models.iter().map(|model| parts::budget(&model.retry)).collect();
         let counters = vec![view::Counters::default(); ids.len()];
+        let refuse_to_continue = vec![false; ids.len()];
         let (calls, prices) = (HashMap::new(), PriceTable::builtin());
         Ok(Self {
             plan,
@@ -134,6 +145,7 @@ impl Engine {
             budgets,
             calls,
             counters,
+            refuse_to_continue,
             prices,
             epoch,
         })
@@ -157,21 +169,19 @@ impl Engine {
             Event::Head { attempt, full_for, .. } => {
                 return self.on_head(call, attempt, full_for, now, actions);
             }
+            Event::Speaking { attempt, .. } => return self.on_speaking(call, attempt, now, actions),
             Event::Content { attempt, .. } => self.on_content(call, attempt, now, actions),
             Event::Answered { attempt, usage, .. } => {
                 return self.on_answered(call, attempt, usage, now, actions);
             }
             Event::Failed { attempt, failure, .. } => {
-                if self.on_failed(call, attempt, failure, now, draws.next(), actions) {
-                    return;
-                }
-            }
-            Event::Broke { attempt, failure, .. } => {
                 self.on_failed(call, attempt, failure, now, draws.next(), actions);
-                return;
+            }
+            Event::Broke { attempt, failure, rescuable, .. } => {
+                self.on_broke(call, attempt, failure, rescuable, now, draws.next(), actions);
             }
             Event::Tick { .. } => {}
-            Event::Cancelled { .. } => return self.on_cancelled(call, now, actions),
+            Event::Cancelled { usage, .. } => return self.on_cancelled(call, usage, now, actions),
         }
         self.advance(call, now, &mut draws, actions);
     }
@@ -195,6 +205,10 @@ impl Engine {
             failed: None,
             first_token: None,
             decided: false,
+            answered_by: None,
+            broken: None,
+            usage: None,
+            cost_usd: None,
         };
         self.calls.insert(call, state);
     }
@@ -208,16 +222,17 @@ impl Engine {
         let Some(mut state) = self.calls.remove(&call) else { return };
         loop {
             match state.machine.next(now) {
-                Step::Pick { tier } => {
-                    let mut picked = self.pick(&state, tier, draws.next(), now);
+                Step::Pick { tier, mode } => {
+                    let mut picked = self.pick(&state, tier, mode, draws.next(), now);
                     if matches!(picked, Picked::Nothing { .. }) {
                         picked = self.try_early(&state, tier, draws.next(), now).unwrap_or(picked);
                     }
                     state.machine.on_pick(picked, now);
                 }
-                Step::Start { deployment, price } => {
-                    self.start(&mut state, deployment as usize, price, now, actions);
+                Step::Start { deployment, price, mode } => {
+                    self.start(&mut state, deployment as usize, price, mode, now, actions);
                 }
+                Step::GiveUp { attempt } => self.give_up(&mut state, attempt, now, actions),
                 Step::Wait(at) => {
                     actions.push(Action::Wake { at });
                     self.calls.insert(call, state);
@@ -229,139 +244,6 @@ impl Engine {
                 }
             }
         }
-    }
-
-    fn pick(&mut self, state: &CallState, tier: u8, draw: u64, now: Instant) -> Picked {
-        let nothing = Picked::Nothing { retry_at: None, limited: false };
-        let Some(candidates) = self.tiers.get(state.ask.model).and_then(|tiers| tiers.get(usize::from(tier)))
-        else {
-            return nothing;
-        };
-        let excluded: Vec<DeploymentId> =
-            state.machine.excluded().iter().filter_map(|&key| self.ids.get(key as usize).copied()).collect();
-        let (circuits, numbers) = (&self.circuits, &self.numbers);
-        let admits = |id: DeploymentId| numbers.get(&id).is_some_and(|&number| circuits.admits(number, now));
-        let mut query = self.plan.query(&state.ask, candidates, self.own_selector);
-        query.excluded = &excluded;
-        query.admits = &admits;
-        match self.registry.pick(&query, draw, now) {
-            Ok(pick) => {
-                let Some(&number) = self.numbers.get(&pick.id) else { return nothing };
-                let Ok(deployment) = u32::try_from(number) else { return nothing };
-                let sound = !pick.waived_cooldown && self.circuits.is_sound(number, now);
-                Picked::Found { deployment, sound }
-            }
-            Err(none) => {
-                let retry_at = match none.retry_at {
-                    Some(at) => Some(at),
-                    None => candidates
-                        .iter()
-                        .filter(|id| !excluded.contains(id))
-                        .filter_map(|id| self.numbers.get(id))
-                        .filter(|number| self.resides(&state.ask, **number))
-                        .filter_map(|&number| self.circuits.retry_at(number, now))
-                        .min(),
-                };
-                Picked::Nothing { retry_at, limited: none.why == registry::Why::Waiting }
-            }
-        }
-    }
-
-    /// A call for which nobody is left in any tier, before it has asked anybody, may bring one circuit forward to its trials,
-    /// in the best tier that has such a place. See [`early`].
-    fn try_early(&mut self, state: &CallState, tier: u8, draw: u64, now: Instant) -> Option<Picked> {
-        let tiers = self.tiers.get(state.ask.model)?;
-        if usize::from(tier) + 1 != tiers.len() || state.machine.attempts() > 0 {
-            return None;
-        }
-        for candidates in tiers {
-            let (circuits, numbers) = (&self.circuits, &self.numbers);
-            let admits = |id: DeploymentId| {
-                numbers.get(&id).is_some_and(|&number| circuits.may_try_early(number, now))
-            };
-            let mut query = self.plan.query(&state.ask, candidates, self.own_selector);
-            query.admits = &admits;
-            if let Ok(pick) = self.registry.pick(&query, draw, now)
-                && let Some(&number) = self.numbers.get(&pick.id)
-            {
-                self.circuits.bring_forward(number, now);
-                let deployment = u32::try_from(number).ok()?;
-                return Some(Picked::Found { deployment, sound: false });
-            }
-        }
-        None
-    }
-
-    /// Whether a deployment lies where the ask may go.
-    fn resides(&self, ask: &Ask, number: usize) -> bool {
-        let own = self.plan.models.get(ask.model).and_then(|model| model.residency.as_ref());
-        match (ask.residency.as_ref().or(own), self.plan.deployments.get(number)) {
-            (Some(allowed), Some(deployment)) => allowed.contains(&deployment.route.region),
-            (None, _) => true,
-            (Some(_), None) => false,
-        }
-    }
-
-    /// The call's last step: the winner stays, all others are abandoned, and what was paid comes back on success.
-    fn finish(
-        &mut self,
-        call: CallId,
-        mut state: CallState,
-        finish: Finish,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
-        let winner = match finish {
-            Finish::Answered { attempt } => Some(attempt),
-            _ => None,
-        };
-        for attempt in state.attempts.extract_if(.., |attempt| Some(attempt.ordinal) != winner) {
-            self.abandon(state.ask.model, attempt, now, actions);
-        }
-        actions.push(Action::Finish(finish));
-        if winner.is_some() {
-            self.reward(&state);
-            state.decided = true;
-            self.calls.insert(call, state);
-            return;
-        }
-        let outcome = match (finish, state.machine.attempts()) {
-            (_, 0) => Outcome::Refused,
-            _ => Outcome::Error,
-        };
-        self.notice_end(&state, outcome, None, None, now, actions);
-    }
-
-    fn reward(&mut self, state: &CallState) {
-        if let Some(budget) = self.budgets.get_mut(state.ask.model) {
-            match (state.paid, state.machine.attempts()) {
-                (Some(paid), _) => budget.deposit(paid),
-                (None, 1) => budget.deposit(policy::FIRST_TRY_REWARD),
-                (None, _) => {}
-            }
-        }
-    }
-
-    fn notice_end(
-        &self,
-        state: &CallState,
-        outcome: Outcome,
-        deployment: Option<usize>,
-        usage: Option<wire::Usage>,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
-        let Some(model) = self.plan.models.get(state.ask.model) else { return };
-        actions.push(Action::Notice(Notice::CallEnded {
-            model: Arc::clone(&model.name),
-            outcome,
-            route: deployment.and_then(|number| self.route(number)),
-            attempts: u32::from(state.machine.attempts()),
-            took: now.saturating_duration_since(state.began),
-            first_token: state.first_token,
-            usage,
-            cost_usd: deployment.zip(usage).and_then(|(number, usage)| self.cost(number, &usage, now)),
-        }));
     }
 
     /// Calendar time at an instant.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use breaker::{Event as CircuitEvent, State};
 use wire::Usage;
 
-use super::{Engine, event::Action};
+use super::{CallState, Engine, event::Action};
 use crate::observe::{Notice, Route};
 
 impl Engine {
@@ -62,10 +62,12 @@ impl Engine {
         Some(price.cost_usd(usage))
     }
 
-    pub(super) fn book(&mut self, deployment: usize, usage: &Usage, now: Instant) {
-        if let Some(cost) = self.cost(deployment, usage, now)
-            && let Some(counters) = self.counters.get_mut(deployment)
-        {
+    /// What a provider counted of an attempt belongs to its call, and its cost to the deployment too.
+    pub(super) fn book(&mut self, state: &mut CallState, deployment: usize, usage: &Usage, now: Instant) {
+        *state.usage.get_or_insert_default() += *usage;
+        let Some(cost) = self.cost(deployment, usage, now) else { return };
+        *state.cost_usd.get_or_insert(0.0) += cost;
+        if let Some(counters) = self.counters.get_mut(deployment) {
             counters.cost_usd += cost;
         }
     }

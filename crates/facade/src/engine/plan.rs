@@ -60,6 +60,8 @@ pub(crate) struct Deployment {
     pub weight: f64,
     pub limits: Limits,
     pub price: Option<Price>,
+    /// Whether it is said to go on from an assistant's message.
+    pub continues: bool,
     /// The public model that named it first: its breaker rules are that model's.
     pub model: usize,
 }
@@ -282,6 +284,7 @@ impl Deployment {
             weight: target.weight * region.weight,
             limits: region.limits.clone(),
             price: target.price,
+            continues: target.continues,
             model,
         }
     }

@@ -52,6 +52,7 @@ pub(crate) struct Metrics {
     requests: Family<2, Sum>,
     attempts: Family<4, Sum>,
     failovers: Family<3, Sum>,
+    rescues: Family<1, Sum>,
     transitions: Family<4, Sum>,
     advised: Family<3, Sum>,
     tokens: Family<2, Sum>,
@@ -81,6 +82,11 @@ impl Metrics {
                 "outrigger_failovers_total",
                 ["from", "to", "class"],
                 "Requests that went on at another place, and why.",
+            ),
+            rescues: Family::counter(
+                "outrigger_rescues_total",
+                ["result"],
+                "Answers that broke off and whose rest was sought, by what came of it: continued, restarted, failed.",
             ),
             transitions: Family::counter(
                 "outrigger_breaker_transitions_total",
@@ -148,6 +154,7 @@ impl Metrics {
             Notice::Failover { from, to, class, .. } => {
                 self.failovers.add([endpoint(from), endpoint(to), class.as_str().into()], 1.0);
             }
+            Notice::Rescue { result, .. } => self.rescues.add([result.as_str().into()], 1.0),
             Notice::Transition { route, to, .. } => {
                 let [provider, region, model] = place(route);
                 self.transitions.add([provider, region, model, to.as_str().into()], 1.0);
@@ -227,6 +234,7 @@ impl Metrics {
         self.requests.write(&mut page);
         self.attempts.write(&mut page);
         self.failovers.write(&mut page);
+        self.rescues.write(&mut page);
         self.transitions.write(&mut page);
         self.advised.write(&mut page);
         self.tokens.write(&mut page);

@@ -1,0 +1,137 @@
+//! How a call ends within the engine: its last step, what it pays back, and what becomes of attempts that nobody needs.
+
+use std::{sync::Arc, time::Instant};
+
+use policy::Finish;
+use registry::Sample;
+use wire::{Class, Usage};
+
+use super::{
+    CallState, Engine,
+    attempt::Attempt,
+    event::{Action, AttemptFailure, CallId},
+};
+use crate::observe::{Notice, Outcome, RescueResult};
+
+impl Engine {
+    /// The call's last step: the winner stays, all others are abandoned, and what was paid comes back on success.
+    pub(super) fn finish(
+        &mut self,
+        call: CallId,
+        mut state: CallState,
+        finish: Finish,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let winner = match finish {
+            Finish::Answered { attempt } => Some(attempt),
+            _ => None,
+        };
+        for attempt in state.attempts.extract_if(.., |attempt| Some(attempt.ordinal) != winner) {
+            self.abandon(state.ask.model, attempt, now, actions);
+        }
+        actions.push(Action::Finish(finish));
+        if winner.is_some() {
+            self.reward(&mut state);
+            state.decided = true;
+            self.calls.insert(call, state);
+            return;
+        }
+        let outcome = match (finish, state.machine.attempts()) {
+            (Finish::Truncated, _) => Outcome::Truncated,
+            (_, 0) => Outcome::Refused,
+            _ => Outcome::Error,
+        };
+        if let (Finish::Truncated, Some((from, class))) = (finish, state.broken) {
+            self.notice_rescue(&state, from, None, class, RescueResult::Failed, actions);
+        }
+        self.notice_end(&state, outcome, state.answered_by, now, actions);
+    }
+
+    /// A success gives the last price back, once.
+    pub(super) fn reward(&mut self, state: &mut CallState) {
+        if let Some(budget) = self.budgets.get_mut(state.ask.model) {
+            match (state.paid.take(), state.machine.attempts()) {
+                (Some(paid), _) => budget.deposit(paid),
+                (None, 1) => budget.deposit(policy::FIRST_TRY_REWARD),
+                (None, _) => {}
+            }
+        }
+    }
+
+    pub(super) fn notice_end(
+        &self,
+        state: &CallState,
+        outcome: Outcome,
+        deployment: Option<usize>,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(model) = self.plan.models.get(state.ask.model) else { return };
+        actions.push(Action::Notice(Notice::CallEnded {
+            model: Arc::clone(&model.name),
+            outcome,
+            route: deployment.and_then(|number| self.route(number)),
+            attempts: u32::from(state.machine.attempts()),
+            took: now.saturating_duration_since(state.began),
+            first_token: state.first_token,
+            usage: state.usage,
+            cost_usd: state.cost_usd,
+        }));
+    }
+
+    /// The caller went away: nobody's fault. `usage` is what the provider had counted of the answer by then.
+    pub(super) fn on_cancelled(
+        &mut self,
+        call: CallId,
+        usage: Option<Usage>,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(mut state) = self.calls.remove(&call) else { return };
+        state.machine.on_cancelled();
+        let mut deployment = state.answered_by;
+        if let (Some(answering), Some(usage)) = (deployment, usage) {
+            self.book(&mut state, answering, &usage, now);
+        }
+        for attempt in std::mem::take(&mut state.attempts) {
+            deployment = Some(attempt.deployment);
+            self.let_go(state.ask.model, attempt, Class::Cancelled, now, actions);
+        }
+        self.notice_end(&state, Outcome::Cancelled, deployment, now, actions);
+    }
+
+    /// Another attempt won, or the call ended: what was silent beyond its patience has failed, what was not is let go.
+    pub(super) fn abandon(
+        &mut self,
+        model: usize,
+        attempt: Attempt,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        if now >= attempt.fault_at && attempt.first_token.is_none() {
+            let failure = AttemptFailure::new(Class::Timeout);
+            self.charge_failure(model, attempt, &failure, now, 0, actions);
+        } else {
+            self.let_go(model, attempt, Class::Cancelled, now, actions);
+        }
+    }
+
+    /// No verdict; the time it waited without content still says that the place is no faster than that.
+    fn let_go(
+        &mut self,
+        model: usize,
+        attempt: Attempt,
+        class: Class,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let waited = now.saturating_duration_since(attempt.started);
+        let first_token = attempt.first_token;
+        let deployment = attempt.deployment;
+        let sample = Sample::Cancelled { kind: attempt.kind, waited, content: first_token.is_some() };
+        self.registry.finish(attempt.in_flight, sample, now);
+        self.circuits.release(deployment, attempt.leave);
+        self.notice_attempt(model, deployment, Some(class), waited, first_token, actions);
+    }
+}
