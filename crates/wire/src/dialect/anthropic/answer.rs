@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 
 use super::{
     chat::{Choice, Completion, Function, Message, Tokens, ToolCall, Unreadable, finish_reason},
-    fields::Text,
     json,
 };
+use crate::splice::Text;
 
 /// Anthropic's answer to a messages request as OpenAI's answer to a chat request.
 ///

@@ -5,8 +5,8 @@ use std::{borrow::Cow, time::SystemTime};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{fields::Text, json};
-use crate::{class::Class, error_body::classify, loose::Word};
+use super::json;
+use crate::{class::Class, error_body::classify, loose::Word, splice::Text};
 
 /// The body of Anthropic's refusal as OpenAI's error body: `message`, `type`, `param` and `code`.
 ///

@@ -12,7 +12,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::loose::Filled;
+use crate::{loose::Filled, splice::Text};
 
 /// Why a chat request cannot be served by a provider of another dialect.
 ///
@@ -87,10 +87,6 @@ impl At {
         if self.read::<Filled>(value)?.0 { Err(self.error(why)) } else { Ok(()) }
     }
 }
-
-/// A string, borrowed where it has no escapes.
-#[derive(Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 /// An object's fields in their order. A null is as good as absent, so it is left out; a name that is there twice is an error.
 #[derive(Debug)]

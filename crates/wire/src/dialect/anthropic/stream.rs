@@ -13,9 +13,9 @@ use super::{
     answer::{Block, text},
     chat::{CallDelta, Chunk, ChunkChoice, Delta, FunctionDelta, Tokens, Unreadable, finish_reason},
     error::append_error_frame,
-    fields::Text,
     json,
 };
+use crate::splice::Text;
 
 /// Blocks that may be open at once. Anthropic closes each before it opens the next.
 const MAX_OPEN: usize = 16;
