@@ -238,13 +238,9 @@ impl Endpoint {
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         if let Some(key) = region.api_key.as_ref().or(provider.api_key.as_ref()) {
-            let (name, value) = match provider.dialect {
-                Dialect::Azure => (HeaderName::from_static("api-key"), HeaderValue::from_str(key.expose())),
-                Dialect::Anthropic => {
-                    (HeaderName::from_static("x-api-key"), HeaderValue::from_str(key.expose()))
-                }
-                _ => (header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", key.expose()))),
-            };
+            let (name, before) = provider.dialect.credential_header();
+            let name = HeaderName::from_static(name);
+            let value = HeaderValue::from_str(&format!("{before}{}", key.expose()));
             insert_sensitive(&mut headers, name, value.ok());
         }
         let mut own_headers = Vec::new();
