@@ -20,12 +20,15 @@ pub(crate) fn of(plan: &Plan, request: &Request) -> Result<Ask, CallError> {
     let name = request.model();
     let not_found = || CallError::ModelNotFound { model: name.to_owned() };
     let model = plan.model(name).ok_or_else(not_found)?;
-    if plan.models.get(model).is_none_or(|model| model.tiers.iter().all(Vec::is_empty)) {
+    let mut ask = Ask::new(model, request.is_stream());
+    ask.api = request.api;
+    // Nothing is translated yet.
+    ask.translates = false;
+    if !serving(plan, &ask).any(|_| true) {
         return Err(CallError::UnsupportedEndpoint { model: name.to_owned(), api: request.api.path() });
     }
-    let mut ask = Ask::new(model, request.is_stream());
     ask.prefer = preferred(plan, request)?;
-    ask.residency = residency(plan, model, request)?;
+    ask.residency = residency(plan, &ask, request)?;
     ask.affinity = request.session.as_deref().or(request.facts.prompt_cache_key.as_deref()).map(hash);
     ask.tokens = estimated_tokens(request);
     ask.deadline = request.deadline;
@@ -40,6 +43,7 @@ pub(crate) fn of(plan: &Plan, request: &Request) -> Result<Ask, CallError> {
 pub(crate) fn for_explanation(plan: &Plan, model: &str, region: Option<&str>) -> Result<Ask, CallError> {
     let number = plan.model(model).ok_or_else(|| CallError::ModelNotFound { model: model.to_owned() })?;
     let mut ask = Ask::new(number, true);
+    ask.translates = false;
     if let Some(region) = region {
         ask.prefer =
             plan.near(region).ok_or_else(|| CallError::UnknownRegion { region: region.to_owned() })?;
@@ -62,9 +66,9 @@ fn preferred(plan: &Plan, request: &Request) -> Result<Vec<Arc<str>>, CallError>
 }
 
 /// The regions allowed: the model's own, narrowed by the caller's.
-fn residency(plan: &Plan, model: usize, request: &Request) -> Result<Option<Vec<Arc<str>>>, CallError> {
+fn residency(plan: &Plan, ask: &Ask, request: &Request) -> Result<Option<Vec<Arc<str>>>, CallError> {
     let Some(wanted) = &request.residency else { return Ok(None) };
-    let Some(model) = plan.models.get(model) else { return Ok(None) };
+    let Some(model) = plan.models.get(ask.model) else { return Ok(None) };
     let mut allowed = Vec::with_capacity(wanted.len());
     for name in wanted {
         let region = plan.region(name).ok_or_else(|| CallError::UnknownRegion { region: name.clone() })?;
@@ -72,17 +76,20 @@ fn residency(plan: &Plan, model: usize, request: &Request) -> Result<Option<Vec<
             allowed.push(Arc::clone(region));
         }
     }
-    let served = model
-        .tiers
-        .iter()
-        .flatten()
-        .filter_map(|&number| plan.deployments.get(number))
+    let served = serving(plan, ask)
+        .filter_map(|number| plan.deployments.get(number))
         .any(|deployment| allowed.contains(&deployment.route.region));
     if served {
         Ok(Some(allowed))
     } else {
         Err(CallError::ResidencyUnsatisfiable { model: model.name.to_string(), allowed: wanted.join(", ") })
     }
+}
+
+/// The deployments that can serve an ask, wherever they are.
+fn serving<'a>(plan: &'a Plan, ask: &'a Ask) -> impl Iterator<Item = usize> {
+    let tiers = plan.models.get(ask.model).map_or(&[][..], |model| model.tiers.as_slice());
+    tiers.iter().flatten().copied().filter(|&number| plan.serves(number, ask.api, ask.translates))
 }
 
 /// A key for affinity. Stable within a process, which is all that keeping a prompt cache warm needs.

@@ -108,7 +108,10 @@ impl Drive {
                 Some((ordinal, Ended::Failed { failure, refusal })) => {
                     // 5. A failure goes to the engine, which charges it and finds the way on.
                     self.record(ordinal, Some(failure.class), failure.status);
-                    self.refusal = refusal;
+                    // A later failure of another kind does not take back what a provider said of the request.
+                    if failure.class.level() == wire::Level::Nobody {
+                        self.refusal = refusal;
+                    }
                     self.tell(Event::Failed { call, attempt: ordinal, failure });
                 }
                 Some((ordinal, Ended::Whole { head, bytes, usage })) => {

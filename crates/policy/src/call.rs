@@ -127,9 +127,16 @@ impl Call {
         }
     }
 
-    /// Deployments that the next pick must leave out: those already asked.
+    /// Deployments that the next pick must leave out: those already asked, and those that were [excluded](Self::exclude).
     pub fn excluded(&self) -> &[Key] {
         &self.excluded
+    }
+
+    /// Leaves a deployment out for the rest of the call: it cannot do better than one that failed.
+    pub fn exclude(&mut self, deployment: Key) {
+        if !self.excluded.contains(&deployment) {
+            self.excluded.push(deployment);
+        }
     }
 
     /// Attempts started so far.
@@ -324,6 +331,7 @@ impl Call {
         if self.running.is_empty() {
             let retry_at = self.soonest;
             let finish = match (self.only_limits, self.attempts) {
+                _ if self.last.is_some_and(|(_, failed)| failed.refused) => Finish::Rejected,
                 (true, _) => Finish::Limited { retry_at },
                 (false, 0) => Finish::Unavailable { retry_at },
                 (false, _) => Finish::Exhausted,

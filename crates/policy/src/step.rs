@@ -92,7 +92,7 @@ pub enum Finish {
         /// The attempt's ordinal, from 0.
         attempt: u8,
     },
-    /// The last failure is the caller's own; trying elsewhere would repeat it.
+    /// The last failure is the caller's own; trying elsewhere would repeat it, or there is nobody left who might not.
     Rejected,
     /// What could be tried has failed.
     Exhausted,
@@ -138,6 +138,8 @@ pub enum Picked {
 pub struct Failed {
     /// Whether another deployment may do better. `false` for a fault of the caller's.
     pub elsewhere: bool,
+    /// Whether the request itself was refused, so that the caller is to hear of it when nobody else will do.
+    pub refused: bool,
     /// The pause after which the same deployment may be asked again; `None` for never (it was silent, it lacks the
     /// model, its key is dead).
     pub again: Option<Duration>,
@@ -152,7 +154,14 @@ pub struct Failed {
 impl Failed {
     /// A failure that another deployment may not share, possibly billed, after which this one is not asked again.
     pub fn elsewhere() -> Self {
-        Self { elsewhere: true, again: None, billed: true, limited: false, limited_until: None }
+        Self {
+            elsewhere: true,
+            refused: false,
+            again: None,
+            billed: true,
+            limited: false,
+            limited_until: None,
+        }
     }
 }
 

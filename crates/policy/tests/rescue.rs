@@ -217,6 +217,21 @@ fn fate() -> impl Strategy<Value = Fate> {
     ]
 }
 
+/// What fate does to a running attempt; whether it still runs.
+fn befalls(call: &mut Call, attempt: u8, fate: Fate) -> bool {
+    match fate {
+        Fate::Fails => call.on_failed(attempt, cut()),
+        Fate::Refuses => call.on_failed(attempt, refusal()),
+        Fate::Answers => call.on_answer(attempt),
+        Fate::Speaks => {
+            call.on_speaking(attempt);
+            return true;
+        }
+        _ => return true,
+    }
+    false
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 1024,
@@ -280,21 +295,10 @@ proptest! {
                 }
                 Step::Wait(at) => {
                     prop_assert!(at > now && at <= until);
-                    match (fate, running) {
-                        (Fate::Fails, Some(attempt)) => {
-                            running = None;
-                            call.on_failed(attempt, cut());
-                        }
-                        (Fate::Refuses, Some(attempt)) => {
-                            running = None;
-                            call.on_failed(attempt, refusal());
-                        }
-                        (Fate::Speaks, Some(attempt)) => call.on_speaking(attempt),
-                        (Fate::Answers, Some(attempt)) => {
-                            running = None;
-                            call.on_answer(attempt);
-                        }
-                        _ => now = at,
+                    if running.is_some_and(|attempt| !befalls(&mut call, attempt, fate)) {
+                        running = None;
+                    } else if !matches!(fate, Fate::Speaks) || running.is_none() {
+                        now = at;
                     }
                 }
             }

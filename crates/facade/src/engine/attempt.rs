@@ -94,17 +94,7 @@ impl Engine {
         if let Some(counters) = self.counters.get_mut(deployment) {
             counters.attempts += 1;
         }
-        if let (Some((from, class)), Some(to)) = (state.failed.take(), self.route(deployment))
-            && from != deployment
-            && let (Some(from), Some(model)) = (self.route(from), self.plan.models.get(state.ask.model))
-        {
-            actions.push(Action::Notice(Notice::Failover {
-                model: Arc::clone(&model.name),
-                from,
-                to,
-                class,
-            }));
-        }
+        self.notice_failover(state, deployment, actions);
         // Should this one fall silent, the next is a failover from here.
         state.failed = Some((deployment, Class::Timeout));
         state.attempts.push(Attempt {
@@ -255,7 +245,12 @@ impl Engine {
         if mode == Mode::Continue && failure.class == Class::CallerFault {
             self.refuses_to_continue(deployment);
         }
-        let way_on = attribute::way_on(&failure, now, draw);
+        let mut way_on = attribute::way_on(&failure, now, draw);
+        // Whatever it refuses in a continuation, it may take the request that it has taken before.
+        way_on.elsewhere &= mode != Mode::Continue || failure.class.level() != Level::Nobody;
+        if way_on.refused && way_on.elsewhere {
+            self.exclude_no_larger(&mut state, deployment);
+        }
         state.failed = Some((deployment, failure.class));
         if answers {
             state.decided = false;

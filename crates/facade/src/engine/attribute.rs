@@ -72,7 +72,9 @@ pub(super) fn charge(class: Class) -> Charge {
 /// What a failure means for the call's way on. `draw` spreads the pause.
 pub(super) fn way_on(failure: &AttemptFailure, now: Instant, draw: u64) -> Failed {
     let mut failed = Failed::elsewhere();
-    failed.elsewhere = failure.class.may_try_elsewhere();
+    // What is too long for one model may fit another; which those are, only the configuration knows.
+    failed.refused = failure.class == Class::ContextTooLong;
+    failed.elsewhere = failure.class.may_try_elsewhere() || failed.refused;
     failed.limited = failure.class == Class::RateLimited;
     failed.limited_until =
         if failed.limited { failure.retry_after.and_then(|wait| now.checked_add(wait)) } else { None };

@@ -14,6 +14,7 @@
 
 mod attempt;
 mod attribute;
+mod candidates;
 mod check;
 mod circuits;
 mod early;
@@ -47,6 +48,7 @@ pub use view::{DeploymentStatus, RetryBudgetStatus};
 
 use crate::{error::BuildError, observe::Route};
 use attempt::Attempt;
+use candidates::Candidates;
 use circuits::Circuits;
 
 /// Registry, circuits, budgets and calls, joined. See the [module](self).
@@ -56,8 +58,7 @@ pub struct Engine {
     registry: Registry,
     /// The registry's name of each deployment, by its number in the plan.
     ids: Vec<DeploymentId>,
-    /// The registry's names by model and tier: what a pick is given.
-    tiers: Vec<Vec<Vec<DeploymentId>>>,
+    candidates: Candidates,
     numbers: HashMap<DeploymentId, usize>,
     /// Whether the selector is the user's, so that the models' scoring does not count.
     own_selector: bool,
@@ -120,15 +121,7 @@ impl Engine {
         let mut registry = parts::registry(selector)?;
         let ids = parts::deployments(&plan, &mut registry, epoch.1)?;
         let numbers = ids.iter().enumerate().map(|(number, id)| (*id, number)).collect();
-        let tiers = plan
-            .models
-            .iter()
-            .map(|model| {
-                let named =
-                    |tier: &Vec<usize>| tier.iter().filter_map(|&number| ids.get(number).copied()).collect();
-                model.tiers.iter().map(named).collect()
-            })
-            .collect();
+        let candidates = Candidates::new(&plan, &ids);
         let circuits = Circuits::new(&plan, gate)?;
         let budgets = plan.models.iter().map(|model| parts::budget(&model.retry)).collect();
         let counters = vec![view::Counters::default(); ids.len()];
@@ -138,7 +131,7 @@ impl Engine {
             plan,
             registry,
             ids,
-            tiers,
+            candidates,
             numbers,
             own_selector,
             circuits,

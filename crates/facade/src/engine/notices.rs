@@ -43,6 +43,16 @@ impl Engine {
         }
     }
 
+    /// An attempt starts elsewhere than where one failed, or grew silent.
+    pub(super) fn notice_failover(&self, state: &mut CallState, to: usize, actions: &mut Vec<Action>) {
+        let Some((from, class)) = state.failed.take().filter(|(from, _)| *from != to) else { return };
+        let model = self.plan.models.get(state.ask.model);
+        if let (Some(model), Some(from), Some(to)) = (model, self.route(from), self.route(to)) {
+            let model = Arc::clone(&model.name);
+            actions.push(Action::Notice(Notice::Failover { model, from, to, class }));
+        }
+    }
+
     /// An endpoint is back: each of its deployments comes back gently.
     fn ramp_endpoint(&mut self, deployment: usize, now: Instant) {
         let endpoint_of =

@@ -17,10 +17,7 @@ impl Engine {
         now: Instant,
     ) -> Picked {
         let nothing = Picked::Nothing { retry_at: None, limited: false };
-        let Some(candidates) = self.tiers.get(state.ask.model).and_then(|tiers| tiers.get(usize::from(tier)))
-        else {
-            return nothing;
-        };
+        let candidates = self.candidates.of(&state.ask, usize::from(tier));
         let excluded: Vec<DeploymentId> =
             state.machine.excluded().iter().filter_map(|&key| self.ids.get(key as usize).copied()).collect();
         let (circuits, numbers, plan) = (&self.circuits, &self.numbers, &self.plan);
@@ -64,7 +61,7 @@ impl Engine {
         draw: u64,
         now: Instant,
     ) -> Option<Picked> {
-        let tiers = self.tiers.get(state.ask.model)?;
+        let tiers = self.candidates.tiers(&state.ask);
         if usize::from(tier) + 1 != tiers.len() || state.machine.attempts() > 0 {
             return None;
         }
@@ -93,6 +90,18 @@ impl Engine {
             (Some(allowed), Some(deployment)) => allowed.contains(&deployment.route.region),
             (None, _) => true,
             (Some(_), None) => false,
+        }
+    }
+
+    /// A request was too long for a deployment: those of the same model are left out wherever they are, and those whose
+    /// context is known to be no larger.
+    pub(super) fn exclude_no_larger(&self, state: &mut CallState, deployment: usize) {
+        let Some(failed) = self.plan.deployments.get(deployment) else { return };
+        for (number, other) in self.plan.deployments.iter().enumerate() {
+            let no_larger = other.context.zip(failed.context).is_some_and(|(other, failed)| other <= failed);
+            if no_larger || other.route.model == failed.route.model {
+                state.machine.exclude(u32::try_from(number).unwrap_or(u32::MAX));
+            }
         }
     }
 

@@ -37,6 +37,7 @@ pub struct Plan {
 pub(crate) struct Endpoint {
     pub provider: Arc<str>,
     pub region: Arc<str>,
+    pub dialect: Dialect,
     pub pool: Arc<Pool>,
     /// The credential and the configured headers; its sensitive values are marked.
     pub headers: HeaderMap,
@@ -62,6 +63,8 @@ pub(crate) struct Deployment {
     pub price: Option<Price>,
     /// Whether it is said to go on from an assistant's message.
     pub continues: bool,
+    /// The longest context in tokens that it takes, where that is known.
+    pub context: Option<u32>,
     /// The public model that named it first: its breaker rules are that model's.
     pub model: usize,
 }
@@ -116,9 +119,6 @@ impl Plan {
                 else {
                     continue;
                 };
-                if !serves(provider.dialect) {
-                    continue;
-                }
                 for (region_name, region) in &provider.regions {
                     if target.regions.as_ref().is_some_and(|regions| !regions.contains(region_name)) {
                         continue;
@@ -214,6 +214,14 @@ impl Plan {
         }
     }
 
+    /// Whether a deployment can be sent this kind of request: as it is, or translated where that is allowed.
+    pub(crate) fn serves(&self, deployment: usize, api: Api, translates: bool) -> bool {
+        let deployment = self.deployments.get(deployment);
+        let endpoint = deployment.and_then(|deployment| self.endpoints.get(deployment.endpoint));
+        let sent = endpoint.and_then(|endpoint| api.at(endpoint.dialect));
+        sent.is_some_and(|sent| sent == api || translates)
+    }
+
     /// The names of the public models, in the order of the file.
     pub fn model_names(&self) -> impl Iterator<Item = &Arc<str>> {
         self.models.iter().map(|model| &model.name)
@@ -253,6 +261,7 @@ impl Endpoint {
         Self {
             provider: provider_name.into(),
             region: region_name,
+            dialect: provider.dialect,
             pool: Arc::new(pool),
             headers,
             chat: below(region, Api::Chat.path()),
@@ -281,6 +290,7 @@ impl Deployment {
             limits: region.limits.clone(),
             price: target.price,
             continues: target.continues,
+            context: target.context,
             model,
         }
     }
@@ -308,11 +318,6 @@ fn insert_sensitive(headers: &mut HeaderMap, name: HeaderName, value: Option<Hea
         value.set_sensitive(true);
         headers.insert(name, value);
     }
-}
-
-/// Whether a dialect takes a chat request in OpenAI's form. A target whose dialect does not is no candidate.
-fn serves(dialect: Dialect) -> bool {
-    matches!(dialect, Dialect::OpenAi | Dialect::Azure)
 }
 
 /// `path` below a region's base URL, whether or not that ends in a slash, with its `api-version` where it has one.

@@ -125,14 +125,13 @@ impl Engine {
 
     /// Every candidate with the terms of its score, the choice, and why the others lost; tier by tier. Changes nothing.
     pub fn explain(&self, ask: &Ask, draw: u64, now: Instant) -> Vec<Explanation> {
-        let Some(tiers) = self.tiers.get(ask.model) else { return Vec::new() };
         let admits = |id| self.numbers.get(&id).is_some_and(|&number| self.circuits.admits(number, now));
-        let explain = |tier: &Vec<_>| {
+        let explain = |tier| {
             let mut query = self.plan.query(ask, tier, self.own_selector);
             query.admits = &admits;
             self.registry.explain(&query, draw, now)
         };
-        tiers.iter().map(explain).collect()
+        self.candidates.tiers(ask).map(explain).collect()
     }
 
     /// Takes deployments out by hand: all at `provider` and `region`, or only `model` there. Returns how many that are.

@@ -108,35 +108,10 @@ impl Metrics {
                 [provider, model],
                 "Cost in USD, where the price is known.",
             ),
-            overhead: Family::histogram(
-                "outrigger_overhead_seconds",
-                [],
-                OVERHEAD,
-                "Time of a request that was spent on no attempt: the gateway's own.",
-            ),
-            first_token: Family::histogram(
-                "outrigger_time_to_first_token_seconds",
-                place,
-                FIRST_TOKEN,
-                "Time of an attempt from its start to its first content.",
-            ),
-            duration: Family::histogram(
-                "gen_ai_client_operation_duration_seconds",
-                ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "error_type"],
-                DURATION,
-                "Duration of requests, from their start to the end of the answer.",
-            ),
-            usage: Family::histogram(
-                "gen_ai_client_token_usage",
-                [
-                    "gen_ai_operation_name",
-                    "gen_ai_provider_name",
-                    "gen_ai_request_model",
-                    "gen_ai_token_type",
-                ],
-                TOKENS,
-                "Tokens of a request, by direction.",
-            ),
+            overhead: overhead_times(),
+            first_token: first_token_times(),
+            duration: durations(),
+            usage: token_usage(),
         }
     }
 
@@ -246,6 +221,42 @@ impl Metrics {
         write_state(&mut page, client);
         page.into_text()
     }
+}
+
+fn first_token_times() -> Family<3, Sizes> {
+    Family::histogram(
+        "outrigger_time_to_first_token_seconds",
+        ["provider", "region", "model"],
+        FIRST_TOKEN,
+        "Time of an attempt from its start to its first content.",
+    )
+}
+
+fn overhead_times() -> Family<0, Sizes> {
+    Family::histogram(
+        "outrigger_overhead_seconds",
+        [],
+        OVERHEAD,
+        "Time of a request that was spent on no attempt: the gateway's own.",
+    )
+}
+
+fn durations() -> Family<4, Sizes> {
+    Family::histogram(
+        "gen_ai_client_operation_duration_seconds",
+        ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "error_type"],
+        DURATION,
+        "Duration of requests, from their start to the end of the answer.",
+    )
+}
+
+fn token_usage() -> Family<4, Sizes> {
+    Family::histogram(
+        "gen_ai_client_token_usage",
+        ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type"],
+        TOKENS,
+        "Tokens of a request, by direction.",
+    )
 }
 
 fn write_state(page: &mut Page, client: &Client) {
