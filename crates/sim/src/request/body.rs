@@ -23,16 +23,6 @@ pub(super) fn completion(json: &Value) -> Result<Kind, Refusal> {
     Ok(Kind::Completion(generation))
 }
 
-pub(super) fn messages(json: &Value) -> Result<Kind, Refusal> {
-    let mut generation = conversation(json)?;
-    generation.max_tokens = count(json, "max_tokens")?;
-    if generation.max_tokens.is_none() {
-        return Err(Refusal::invalid("max_tokens", "max_tokens: Field required"));
-    }
-    generation.tool = forced_tool(json, |tool| tool.get("name")?.as_str())?;
-    Ok(Kind::Messages(generation))
-}
-
 /// A request to the Responses API. What it is a continuation of is not looked up here.
 pub(super) fn response(json: &Value) -> Result<Kind, Refusal> {
     let previous = match json.get("previous_response_id") {
@@ -83,7 +73,7 @@ pub(super) fn embeddings(json: &Value) -> Result<Kind, Refusal> {
 }
 
 /// The part of a conversation that the answer is made from.
-fn conversation(json: &Value) -> Result<Generation, Refusal> {
+pub(super) fn conversation(json: &Value) -> Result<Generation, Refusal> {
     let messages = json.get("messages").and_then(Value::as_array).filter(|messages| !messages.is_empty());
     let messages =
         messages.ok_or_else(|| Refusal::invalid("messages", "messages: a non-empty array is required"))?;
@@ -98,12 +88,27 @@ fn conversation(json: &Value) -> Result<Generation, Refusal> {
             generation.prefill = Some(text);
         } else {
             generation.prefill = None;
-            if role == "user" {
+            // A turn that only brings results of tools says nothing new.
+            if role == "user" && !brings_results(message) {
                 generation.prompt = text;
             }
         }
     }
     Ok(generation)
+}
+
+/// Whether a message of the user's, in Anthropic's form, holds results of tools and no text beside them.
+fn brings_results(message: &Value) -> bool {
+    let blocks = message.get("content").and_then(Value::as_array);
+    let kinds = blocks.into_iter().flatten().map(|block| block.get("type").and_then(Value::as_str));
+    let mut results = false;
+    for kind in kinds {
+        match kind {
+            Some("tool_result") => results = true,
+            _ => return false,
+        }
+    }
+    results
 }
 
 /// The text of a content: a string, or the text parts of a list.
@@ -120,7 +125,10 @@ fn text_of(content: &Value) -> String {
 }
 
 /// The tool that the request forces to be called: by name, or the first when any will do.
-fn forced_tool(json: &Value, name_of: impl Fn(&Value) -> Option<&str>) -> Result<Option<String>, Refusal> {
+pub(super) fn forced_tool(
+    json: &Value,
+    name_of: impl Fn(&Value) -> Option<&str>,
+) -> Result<Option<String>, Refusal> {
     let tools = json.get("tools").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let names: Vec<&str> = tools.iter().filter_map(&name_of).collect();
     let Some(choice) = json.get("tool_choice") else { return Ok(None) };
@@ -151,7 +159,7 @@ fn usage_in_stream(json: &Value) -> bool {
 }
 
 /// A positive number, where one is given.
-fn count(json: &Value, name: &'static str) -> Result<Option<u32>, Refusal> {
+pub(super) fn count(json: &Value, name: &'static str) -> Result<Option<u32>, Refusal> {
     match json.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_u64() {

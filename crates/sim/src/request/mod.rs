@@ -3,6 +3,7 @@
 //! Only what changes the answer is read: the model, whether to stream, the last thing that the user said, the assistant's
 //! message to continue, the tool that must be called, how many tokens at most. Everything else passes unseen.
 
+mod anthropic;
 mod body;
 mod path;
 
@@ -30,6 +31,11 @@ impl Call {
 
     pub(crate) fn family(&self) -> Family {
         self.door().family
+    }
+
+    /// A header's text, by its lower-case name.
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 }
 
@@ -117,13 +123,13 @@ pub(crate) fn read(call: &Call, region: &Region) -> Result<Ask, Refusal> {
         return Err(Refusal::new(404, "invalid_request_error", Some("404"), "Resource not found"));
     }
     check_key(call, door.family, region)?;
-    let reader: fn(&Value) -> Result<Kind, Refusal> = match door.path {
+    let reader: fn(&Value, &Call) -> Result<Kind, Refusal> = match door.path {
         "/models" => return get(call, Kind::Models),
-        "/chat/completions" => body::chat,
-        "/completions" => body::completion,
-        "/messages" => body::messages,
-        "/responses" => body::response,
-        "/embeddings" => body::embeddings,
+        "/chat/completions" => |json, _| body::chat(json),
+        "/completions" => |json, _| body::completion(json),
+        "/messages" => |json, call| anthropic::messages(json, call.header("anthropic-version")),
+        "/responses" => |json, _| body::response(json),
+        "/embeddings" => |json, _| body::embeddings(json),
         _ => match door.path.strip_prefix("/models/") {
             Some(id) => {
                 check_model(id, door.family, region)?;
@@ -149,17 +155,16 @@ pub(crate) fn read(call: &Call, region: &Region) -> Result<Ask, Refusal> {
         Some(Value::Bool(stream)) => *stream,
         Some(_) => return Err(Refusal::invalid("stream", "stream: expected a boolean")),
     };
-    Ok(Ask { model: Some(model.to_owned()), stream, kind: reader(&json)? })
+    Ok(Ask { model: Some(model.to_owned()), stream, kind: reader(&json, call)? })
 }
 
 fn check_key(call: &Call, family: Family, region: &Region) -> Result<(), Refusal> {
     let Some(key) = &region.key else { return Ok(()) };
-    let given = |name: &str| call.headers.get(name).and_then(|value| value.to_str().ok());
-    let bearer = given("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    let bearer = call.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
     let own = match family {
         Family::OpenAi => None,
-        Family::Azure => given("api-key"),
-        Family::Anthropic => given("x-api-key"),
+        Family::Azure => call.header("api-key"),
+        Family::Anthropic => call.header("x-api-key"),
     };
     let known = [bearer, own].into_iter().flatten().any(|given| given == key);
     if known { Ok(()) } else { Err(Refusal::bad_key(family)) }
