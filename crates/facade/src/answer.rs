@@ -101,7 +101,7 @@ impl Answer {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// What the provider counted, where it said so (`stream_options.include_usage`).
+    /// What the providers counted of all attempts, where they said so (`stream_options.include_usage`).
     pub usage: Option<Usage>,
     /// USD, where usage and price are known.
     pub cost_usd: Option<f64>,
@@ -109,4 +109,6 @@ pub struct Summary {
     pub took: Duration,
     /// From the request to the first content.
     pub first_token: Duration,
+    /// Whether it broke off, and another attempt went on with it.
+    pub rescued: bool,
 }

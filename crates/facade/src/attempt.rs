@@ -81,7 +81,7 @@ pub(crate) async fn run(
         return refused(&shared, head, held.map(|(body, _)| body).unwrap_or_default());
     }
     if outgoing.request.is_stream() && is_event_stream(&head.headers) {
-        return first_content(head, Reader::events(body)).await;
+        return first_content(head, Reader::events(body, outgoing.mendable)).await;
     }
     let mut reader = Reader::plain(body);
     match hold(&mut reader, shared.max_held).await {

@@ -205,7 +205,8 @@ impl ChatAnswer {
     }
 }
 
-/// A chat answer that flows: its text, piece by piece.
+/// A chat answer that flows: its text, piece by piece. One that breaks off is rescued where that can be done, and its text goes
+/// on as if nothing had happened; [`Summary::rescued`] says that something did.
 ///
 /// # Drop
 /// Dropping it before its end cancels the upstream request at once.
@@ -236,14 +237,14 @@ impl ChatStream {
         Self { route, attempts, timing, stream, summary: Summary::default(), framer, pieces }
     }
 
-    /// Where it comes from.
+    /// Where its beginning comes from. After a rescue the rest is of the last of [`attempts`](Self::attempts).
     pub fn route(&self) -> &Route {
         &self.route
     }
 
-    /// What was tried; the last one gives the answer.
+    /// What was tried, so far; the last one gives the answer. A rescue adds to it.
     pub fn attempts(&self) -> &[AttemptRecord] {
-        &self.attempts
+        self.stream.as_ref().map_or(&self.attempts, |stream| stream.attempts())
     }
 
     /// How long the first content took.
@@ -300,6 +301,7 @@ impl ChatStream {
     fn finish(&mut self) {
         if let Some(stream) = self.stream.take() {
             self.summary = stream.summary();
+            self.attempts = stream.attempts().to_vec();
         }
     }
 }

@@ -3,14 +3,14 @@
 
 use std::{sync::Arc, time::Instant};
 
-use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use policy::Finish;
 
 use crate::{
-    answer::{Answer, AnswerBody, AttemptRecord, Timing},
-    attempt::{self, Ended, Head, Refusal},
+    answer::{Answer, AnswerBody, Timing},
+    attempt::{Ended, Head, Refusal},
+    attempts::Attempts,
     config::Timeouts,
-    engine::{Action, Ask, CallId, Event},
+    engine::{Action, Ask, CallId, Event, ModelPlan},
     error::CallError,
     outgoing::{self, Outgoing},
     reader::Reader,
@@ -43,25 +43,13 @@ struct Drive {
     call: CallId,
     model: usize,
     outgoing: Arc<Outgoing>,
-    running: FuturesUnordered<BoxFuture<'static, (u8, Ended)>>,
-    /// The attempts started, by ordinal.
-    started: Vec<Started>,
-    records: Vec<AttemptRecord>,
+    attempts: Attempts,
     actions: Vec<Action>,
     wake: Instant,
     began: Instant,
     refusal: Option<Refusal>,
     /// Taken when the engine has been told of the end; until then a drop means that the caller went away.
     in_progress: Option<InProgress>,
-}
-
-/// An attempt that was started.
-#[derive(Clone, Copy, Debug)]
-struct Started {
-    deployment: usize,
-    at: Instant,
-    /// Whether it stands among the records.
-    recorded: bool,
 }
 
 impl Drive {
@@ -71,17 +59,18 @@ impl Drive {
         let mut actions = Vec::with_capacity(4);
         let model = ask.model;
         let began = now();
+        let rescues = |model: &ModelPlan| model.routing.rescue_streams;
+        let mendable = ask.rescuable && shared.plan.models.get(model).is_some_and(rescues);
         // 2. The engine picks: registry, circuits, budget.
         shared.tell(Event::Asked { call, ask }, &mut actions);
-        let outgoing = Arc::new(Outgoing { plan: Arc::clone(&shared.plan), request });
+        let outgoing = Arc::new(Outgoing { plan: Arc::clone(&shared.plan), request, mendable });
+        let attempts = Attempts::new(Arc::clone(&shared), call);
         Self {
             shared,
             call,
             model,
             outgoing,
-            running: FuturesUnordered::new(),
-            started: Vec::new(),
-            records: Vec::new(),
+            attempts,
             actions,
             wake: began,
             began,
@@ -99,7 +88,7 @@ impl Drive {
             // 4. An attempt ends or speaks, or the engine's wake-up comes.
             let ended = tokio::select! {
                 biased;
-                Some(ended) = self.running.next() => Some(ended),
+                ended = std::future::poll_fn(|cx| self.attempts.poll_ended(cx)) => Some(ended),
                 () = tokio::time::sleep_until(self.wake.into()) => None,
             };
             let call = self.call;
@@ -107,7 +96,7 @@ impl Drive {
                 None => self.tell(Event::Tick { call }),
                 Some((ordinal, Ended::Failed { failure, refusal })) => {
                     // 5. A failure goes to the engine, which charges it and finds the way on.
-                    self.record(ordinal, Some(failure.class), failure.status);
+                    self.attempts.record(ordinal, Some(failure.class), failure.status);
                     // A later failure of another kind does not take back what a provider said of the request.
                     if failure.class.level() == wire::Level::Nobody {
                         self.refusal = refusal;
@@ -116,21 +105,23 @@ impl Drive {
                 }
                 Some((ordinal, Ended::Whole { head, bytes, usage })) => {
                     // 6. A whole answer ends the call.
-                    self.record_winner(ordinal, &head);
-                    self.running.clear();
+                    self.attempts.record_winner(ordinal, head.status.as_u16());
+                    self.attempts.stop(None);
                     self.tell(Event::Answered { call, attempt: ordinal, usage });
                     self.in_progress = None;
-                    let cost = usage
-                        .and_then(|usage| self.shared.engine().cost(self.deployment(ordinal), &usage, now()));
+                    let cost = usage.and_then(|usage| {
+                        self.shared.engine().cost(self.attempts.deployment(ordinal), &usage, now())
+                    });
                     let body = AnswerBody::Whole { bytes, usage, cost_usd: cost };
-                    return Ok(self.answer(ordinal, head, body));
+                    return Ok(self.answer(ordinal, head, |_| body));
                 }
                 Some((ordinal, Ended::Speaking { head, reader })) => {
                     // 7. First content is the commit point: from here the stream is the caller's.
-                    self.record_winner(ordinal, &head);
+                    self.attempts.record_winner(ordinal, head.status.as_u16());
                     self.tell(Event::Content { call, attempt: ordinal });
-                    let stream = self.commit(ordinal, reader);
-                    return Ok(self.answer(ordinal, head, AnswerBody::Stream(Box::new(stream))));
+                    let stream =
+                        |drive: &mut Self| AnswerBody::Stream(Box::new(drive.commit(ordinal, reader)));
+                    return Ok(self.answer(ordinal, head, stream));
                 }
             }
         }
@@ -146,15 +137,7 @@ impl Drive {
         for action in self.actions.drain(..) {
             match action {
                 Action::Start { attempt, deployment, .. } => {
-                    self.started.push(Started { deployment, at: now(), recorded: false });
-                    let run = attempt::run(
-                        Arc::clone(&self.shared),
-                        Arc::clone(&self.outgoing),
-                        self.call,
-                        attempt,
-                        deployment,
-                    );
-                    self.running.push(Box::pin(async move { (attempt, run.await) }));
+                    self.attempts.start(attempt, deployment, Arc::clone(&self.outgoing));
                 }
                 Action::Wake { at } => self.wake = at,
                 // Only an answer that broke is rescued, and there is none yet.
@@ -166,46 +149,16 @@ impl Drive {
         over
     }
 
-    fn deployment(&self, ordinal: u8) -> usize {
-        self.started.get(usize::from(ordinal)).map_or(usize::MAX, |started| started.deployment)
-    }
-
-    fn record(&mut self, ordinal: u8, class: Option<wire::Class>, status: Option<u16>) {
-        let Some(started) = self.started.get_mut(usize::from(ordinal)) else { return };
-        started.recorded = true;
-        let Some(deployment) = self.shared.plan.deployments.get(started.deployment) else { return };
-        let took = now().saturating_duration_since(started.at);
-        self.records.push(AttemptRecord { route: deployment.route.clone(), class, status, took });
-    }
-
-    /// The answer's attempt is the last record; those it outran come before.
-    fn record_winner(&mut self, ordinal: u8, head: &Head) {
-        if let Some(started) = self.started.get_mut(usize::from(ordinal)) {
-            started.recorded = true;
-        }
-        self.record_unfinished(wire::Class::Timeout);
-        self.record(ordinal, None, Some(head.status.as_u16()));
-    }
-
-    /// Attempts that still ran when the call ended are records too: another one won, or all were silent to the end.
-    fn record_unfinished(&mut self, class: wire::Class) {
-        for ordinal in 0..self.started.len() {
-            let unrecorded = self.started.get(ordinal).is_some_and(|started| !started.recorded);
-            if let (true, Ok(ordinal)) = (unrecorded, u8::try_from(ordinal)) {
-                self.record(ordinal, Some(class), None);
-            }
-        }
-    }
-
+    /// The stream takes the call over, with all that a rescue needs.
     fn commit(&mut self, ordinal: u8, reader: Reader) -> AnswerStream {
         let model = self.shared.plan.models.get(self.model);
         let timeouts = model.map_or_else(Timeouts::default, |model| model.timeouts.clone());
+        let attempts = Attempts::new(Arc::clone(&self.shared), self.call);
         let origin = Origin {
-            call: self.call,
             attempt: ordinal,
             model: model.map_or_else(|| Arc::from(""), |model| Arc::clone(&model.name)),
-            deployment: self.deployment(ordinal),
-            attempts: self.records.clone(),
+            attempts: std::mem::replace(&mut self.attempts, attempts),
+            outgoing: self.outgoing.mendable.then(|| Arc::clone(&self.outgoing)),
             began: self.began,
             first_token: now().saturating_duration_since(self.began),
             idle: timeouts.idle,
@@ -217,21 +170,23 @@ impl Drive {
         AnswerStream::new(reader, origin, in_progress)
     }
 
-    fn answer(&mut self, ordinal: u8, head: Head, body: AnswerBody) -> Answer {
-        self.running.clear();
+    fn answer(&mut self, ordinal: u8, head: Head, body: impl FnOnce(&mut Self) -> AnswerBody) -> Answer {
+        self.attempts.stop(None);
         let at = now();
-        let started = self.started.get(usize::from(ordinal)).map_or(self.began, |started| started.at);
-        let route = self
-            .shared
-            .plan
-            .deployments
-            .get(self.deployment(ordinal))
-            .map_or_else(|| crate::Route::new("", "", ""), |deployment| deployment.route.clone());
+        let started = self.attempts.started_at(ordinal).unwrap_or(self.began);
+        let deployment = self.shared.plan.deployments.get(self.attempts.deployment(ordinal));
+        let route =
+            deployment.map_or_else(|| crate::Route::new("", "", ""), |deployment| deployment.route.clone());
+        let body = body(self);
+        let attempts = match &body {
+            AnswerBody::Whole { .. } => std::mem::take(&mut self.attempts.records),
+            AnswerBody::Stream(stream) => stream.attempts().to_vec(),
+        };
         Answer {
             status: head.status,
             headers: outgoing::returned(&head.headers),
             route,
-            attempts: std::mem::take(&mut self.records),
+            attempts,
             timing: Timing {
                 total: at.saturating_duration_since(self.began),
                 upstream: at.saturating_duration_since(started),
@@ -242,10 +197,10 @@ impl Drive {
 
     /// The call ended without an answer.
     fn give_up(&mut self, finish: Finish) -> CallError {
-        self.running.clear();
+        self.attempts.stop(None);
         self.in_progress = None;
-        self.record_unfinished(wire::Class::Timeout);
-        let attempts = std::mem::take(&mut self.records);
+        self.attempts.record_unfinished();
+        let attempts = std::mem::take(&mut self.attempts.records);
         let model =
             self.shared.plan.models.get(self.model).map_or_else(String::new, |model| model.name.to_string());
         let wait = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(now()));
@@ -271,7 +226,7 @@ impl Drive {
 impl Drop for Drive {
     fn drop(&mut self) {
         if self.in_progress.is_some() {
-            self.running.clear();
+            self.attempts.stop(None);
             self.shared.tell(Event::Cancelled { call: self.call, usage: None }, &mut Vec::new());
         }
     }

@@ -45,18 +45,22 @@
 pub mod answer;
 mod ask;
 mod attempt;
+mod attempts;
 pub mod chat;
 mod client;
 pub mod config;
 mod driver;
 pub mod engine;
 mod error;
+mod given;
 mod health;
 pub mod observe;
 mod outgoing;
 mod reader;
 mod request;
+mod rescue;
 mod shared;
+mod splice;
 mod stream;
 
 pub use answer::{Answer, AnswerBody, AttemptRecord, Summary, Timing};

@@ -32,6 +32,8 @@ const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-outrigger-ups
 pub(crate) struct Outgoing {
     pub plan: Arc<Plan>,
     pub request: Request,
+    /// Whether the answer's text is to be remembered, so that it can be mended should it break off.
+    pub mendable: bool,
 }
 
 impl Outgoing {
@@ -54,6 +56,17 @@ impl Outgoing {
         }
         out.body = self.body(&deployment.model_json);
         Some(out)
+    }
+
+    /// The same request, made to begin its answer again. Whoever mends an answer remembers it already.
+    pub(crate) fn again(&self) -> Self {
+        Self { plan: Arc::clone(&self.plan), request: self.request.clone(), mendable: false }
+    }
+
+    /// The request made to go on from what was said, which took so many tokens; none where it cannot be.
+    pub(crate) fn continued(&self, said: &str, tokens: u64) -> Option<Self> {
+        let body = wire::continue_chat(&self.request.body, said, tokens)?;
+        Some(Self { request: self.request.with_body(body).ok()?, ..self.again() })
     }
 
     /// The endpoint's connections; a model with a connect timeout of its own has its own.

@@ -14,8 +14,10 @@ use futures_core::Stream;
 use transport::{ErrorKind, Phase, ResponseBody};
 use wire::{AnswerFacts, Class, SseEvent, SseFramer};
 
+use crate::given::Given;
+
 /// The longest frame that is believed; a chat delta has some hundred bytes, an image in one some MiB at most.
-const MAX_FRAME: usize = 8 << 20;
+pub(crate) const MAX_FRAME: usize = 8 << 20;
 
 /// One step of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub(crate) struct Reader {
     pub said: AnswerFacts,
     /// `[DONE]` was there.
     pub done: bool,
+    /// The text that was passed on, where it is remembered.
+    pub given: Option<Box<Given>>,
     /// How it ended, once it has: a body is not polled after its end.
     ended: Option<Progress>,
 }
@@ -55,9 +59,10 @@ enum Framing {
 }
 
 impl Reader {
-    /// Reads an event stream.
-    pub(crate) fn events(body: ResponseBody) -> Self {
-        Self::new(body, Framing::Events(SseFramer::new(MAX_FRAME)))
+    /// Reads an event stream, and remembers its text if it is to be `mendable`.
+    pub(crate) fn events(body: ResponseBody, mendable: bool) -> Self {
+        let given = mendable.then(Box::default);
+        Self { given, ..Self::new(body, Framing::Events(SseFramer::new(MAX_FRAME))) }
     }
 
     /// Reads a plain answer, of which only the proper end is watched.
@@ -75,6 +80,7 @@ impl Reader {
             tail,
             said: AnswerFacts::of_stream(),
             done: false,
+            given: None,
             ended: None,
         }
     }
@@ -147,7 +153,10 @@ impl Reader {
             self.make_ready(chunk);
             return Progress::Read { content: true };
         };
-        let (said, done) = (&mut self.said, &mut self.done);
+        let (said, done, given) = (&mut self.said, &mut self.done, &mut self.given);
+        if let Some(given) = given {
+            given.begin();
+        }
         let mut content = false;
         let fed = framer.feed(&chunk, |event| {
             if let SseEvent::Data { event, data } = event {
@@ -155,17 +164,24 @@ impl Reader {
                 content |= frame.content;
                 *done |= frame.done;
                 said.absorb(&frame);
+                if let Some(given) = given {
+                    given.hear(data);
+                }
             }
         });
-        let Ok(fed) = fed else { return Progress::Broken(Class::Malformed) };
-        if let Some(error) = &self.said.error {
-            return Progress::Broken(error.class);
+        let broken = match (fed, &self.said) {
+            (_, AnswerFacts { error: Some(error), .. }) => error.class,
+            (Ok(fed), AnswerFacts { malformed: false, .. }) => {
+                self.pass_on(chunk, fed.complete);
+                return Progress::Read { content };
+            }
+            _ => Class::Malformed,
+        };
+        // Of a chunk in which it broke nothing is passed on.
+        if let Some(given) = &mut self.given {
+            given.take_back();
         }
-        if self.said.malformed {
-            return Progress::Broken(Class::Malformed);
-        }
-        self.pass_on(chunk, fed.complete);
-        Progress::Read { content }
+        Progress::Broken(broken)
     }
 
     /// `complete` bytes of the chunk end whole frames, the first of which may have begun in earlier chunks.

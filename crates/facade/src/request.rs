@@ -124,6 +124,15 @@ impl Request {
         self.facts.stream
     }
 
+    /// The same wishes with another body of the same kind.
+    ///
+    /// # Errors
+    /// [`RequestError::Body`] as [`new`](Self::new).
+    pub(crate) fn with_body(&self, body: impl Into<Bytes>) -> Result<Self, RequestError> {
+        let Self { body, facts, .. } = Self::new(self.api, body)?;
+        Ok(Self { body, facts, ..self.clone() })
+    }
+
     /// Where the model's name stands in the body, as a JSON string with its quotes.
     pub(crate) fn model_range(&self) -> Range<usize> {
         self.facts.model_range.clone()

@@ -1,8 +1,21 @@
-//! A streamed answer after its commit point: content has been given, so nothing is retried any more.
+//! A streamed answer after its commit point: the caller has content, so nothing is done over that he could see twice.
 //!
-//! What remains is to be honest about the end. A stream that gives a finish reason is whole, whatever becomes of the
-//! connection afterwards; one that ends without is cut, however politely it ended. The caller gets
-//! [`CallError::Truncated`] for it, never a clean end.
+//! # How it ends
+//! A stream that gives a finish reason is whole, whatever becomes of the connection afterwards; one that ends without is cut,
+//! however politely it ended. It is never given a clean end: every SDK takes that for success.
+//!
+//! # What becomes of one that breaks
+//! Cut, stalled, malformed or told of an error, it is rescued where that is allowed and can be done without a guess: its text
+//! is remembered as it passes ([`given`](crate::given)), the engine finds somebody to go on ([`rescue`](crate::rescue)), and what
+//! he says is joined to it ([`splice`](crate::splice)) as if nothing had happened, save for `"rescued": true` in the first chunk
+//! that is his. Otherwise the caller gets [`CallError::Truncated`].
+//!
+//! # Why only text?
+//! A text can be gone on from, or compared character by character with a second one. Half a tool call, or two choices, or
+//! reasoning that ends amid a thought cannot. The bytes of a stream that is not broken are not touched, and what its rescue would
+//! cost is paid only by one that breaks.
+
+mod mending;
 
 use std::{
     future::Future,
@@ -19,11 +32,15 @@ use wire::Class;
 
 use crate::{
     answer::{AttemptRecord, Summary},
-    engine::{AttemptFailure, CallId, Event},
+    attempts::Attempts,
+    engine::Event,
     error::CallError,
+    outgoing::Outgoing,
     reader::{Progress, Reader},
+    rescue::Spent,
     shared::{InProgress, now},
 };
+use mending::Mending;
 
 /// How long a stream that has given its finish reason may take for usage and `[DONE]`, which we then supply.
 const AFTERWORD: Duration = Duration::from_secs(2);
@@ -32,11 +49,12 @@ const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
 /// What a stream needs to know of its call.
 #[derive(Debug)]
 pub(crate) struct Origin {
-    pub call: CallId,
+    /// The attempt that gives the answer.
     pub attempt: u8,
     pub model: Arc<str>,
-    pub deployment: usize,
-    pub attempts: Vec<AttemptRecord>,
+    pub attempts: Attempts,
+    /// The request, while it may be made again.
+    pub outgoing: Option<Arc<Outgoing>>,
     pub began: Instant,
     pub first_token: Duration,
     pub idle: Duration,
@@ -48,10 +66,12 @@ pub(crate) struct Origin {
 /// A streamed answer whose first content has arrived: the provider's bytes, whole frames at a time.
 ///
 /// It is a [`Stream`] of `Result<Bytes, CallError>`. It ends with `None` only when the answer is whole; one that is cut,
-/// stalls or breaks ends with [`CallError::Truncated`].
+/// stalls or breaks is rescued where that can be done, and ends with [`CallError::Truncated`] else. After a rescue the frames
+/// are another attempt's under the first one's `id`, `created` and `model`; the first of them says `"rescued": true`.
 ///
 /// # Drop
-/// Dropping it before its finish reason cancels the upstream request at once; after it, the answer counts as given.
+/// Dropping it before its finish reason cancels the upstream request at once, and a rescue in progress with it; after it, the
+/// answer counts as given.
 ///
 /// # Cancel safety
 /// [`next`](Self::next) loses nothing when its future is dropped.
@@ -64,11 +84,15 @@ pub struct AnswerStream {
     /// When the answer became whole.
     whole_since: Option<Instant>,
     /// When the caller was last given something: until it asks again, the silence is its own.
-    given: Option<Instant>,
+    handed: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     /// How it ended: what is still to be given before the end.
     ending: Option<Result<bool, Class>>,
     summary: Summary,
+    /// What other attempts than the present one used.
+    spent: Spent,
+    /// Present once it has broken.
+    mending: Option<Box<Mending>>,
 }
 
 impl AnswerStream {
@@ -76,16 +100,20 @@ impl AnswerStream {
         let last_content = now();
         let timer = Box::pin(tokio::time::sleep_until((last_content + origin.idle).into()));
         let summary = Summary { first_token: origin.first_token, ..Summary::default() };
+        // A short answer may be here already, to its end.
+        let whole = reader.is_events() && reader.is_whole(origin.choices);
         Self {
             reader,
             origin,
             in_progress: Some(in_progress),
             last_content,
-            whole_since: None,
-            given: None,
+            whole_since: whole.then_some(last_content),
+            handed: None,
             timer,
             ending: None,
             summary,
+            spent: Spent::default(),
+            mending: None,
         }
     }
 
@@ -100,6 +128,16 @@ impl AnswerStream {
     /// What the stream was: usage and cost as far as they are known, times. Complete once the stream has ended.
     pub fn summary(&self) -> Summary {
         self.summary
+    }
+
+    /// What was tried, so far; the last one gives the answer.
+    pub fn attempts(&self) -> &[AttemptRecord] {
+        &self.origin.attempts.records
+    }
+
+    /// Whether it holds its request, to make it again should the answer break off.
+    pub fn holds_request(&self) -> bool {
+        self.origin.outgoing.is_some()
     }
 
     /// All that is left, in one piece.
@@ -183,34 +221,28 @@ impl AnswerStream {
         self.reader.is_events() && !self.reader.done
     }
 
-    /// Tells the engine how it ended, once.
-    fn conclude(&mut self, result: Result<(), Class>) {
-        let Some(in_progress) = self.in_progress.take() else { return };
+    /// It is over, and the engine knows.
+    fn conclude(&mut self) {
         self.reader.close();
-        let shared = in_progress.shared();
-        let (call, attempt) = (self.origin.call, self.origin.attempt);
-        let usage = self.reader.said.usage;
+        self.origin.attempts.stop(None);
+        self.origin.outgoing = None;
+        self.in_progress = None;
         self.summary.took = now().saturating_duration_since(self.origin.began);
-        self.summary.usage = usage;
-        self.summary.cost_usd =
-            usage.and_then(|usage| shared.engine().cost(self.origin.deployment, &usage, now()));
-        let event = match result {
-            Ok(()) => Event::Answered { call, attempt, usage },
-            Err(class) => {
-                let failure = AttemptFailure { usage, ..AttemptFailure::new(class) };
-                Event::Broke { call, attempt, failure, rescuable: false }
-            }
-        };
-        shared.tell(event, &mut Vec::new());
+        self.summary.usage = self.spent.usage;
+        self.summary.cost_usd = self.spent.cost_usd;
     }
 
-    fn truncated(&mut self, class: Class) -> CallError {
-        self.conclude(Err(class));
-        let mut attempts = std::mem::take(&mut self.origin.attempts);
-        if let Some(last) = attempts.last_mut() {
-            last.class = Some(class);
+    /// It is over, and whole.
+    fn succeed(&mut self) {
+        if self.in_progress.is_none() {
+            return;
         }
-        CallError::Truncated { model: self.origin.model.to_string(), class, attempts }
+        let Origin { attempt, attempts, .. } = &self.origin;
+        let usage = self.reader.said.usage;
+        self.spent.add(attempts, *attempt, usage);
+        let answered = Event::Answered { call: attempts.call, attempt: *attempt, usage };
+        attempts.shared.tell(answered, &mut Vec::new());
+        self.conclude();
     }
 }
 
@@ -219,22 +251,29 @@ impl Stream for AnswerStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        if let Some(given) = this.given.take() {
-            this.last_content += now().saturating_duration_since(given);
+        if let Some(handed) = this.handed.take() {
+            this.last_content += now().saturating_duration_since(handed);
         }
         loop {
-            if let Some(chunk) = this.reader.take_ready() {
-                this.given = Some(now());
+            if let Some(chunk) = this.take_ready() {
+                this.handed = Some(now());
                 return Poll::Ready(Some(Ok(chunk)));
             }
             match this.ending {
                 Some(Ok(owes_done)) => {
-                    this.conclude(Ok(()));
+                    this.succeed();
                     this.ending = Some(Ok(false));
                     return Poll::Ready(if owes_done { Some(Ok(DONE)) } else { None });
                 }
                 Some(Err(_)) if this.in_progress.is_none() => return Poll::Ready(None),
-                Some(Err(class)) => return Poll::Ready(Some(Err(this.truncated(class)))),
+                Some(Err(class)) => {
+                    if !this.is_searching() {
+                        this.break_off(class);
+                    }
+                    if let Err(error) = std::task::ready!(this.poll_rescue(cx)) {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                }
                 None => std::task::ready!(this.poll_more(cx)),
             }
         }
@@ -244,13 +283,15 @@ impl Stream for AnswerStream {
 impl Drop for AnswerStream {
     fn drop(&mut self) {
         // A caller that stops reading behind the finish reason has had a whole answer.
-        if self.is_whole() {
-            self.conclude(Ok(()));
+        if self.whole_since.is_some() && !matches!(self.ending, Some(Err(_))) {
+            self.succeed();
         }
         self.reader.close();
-        if let Some(in_progress) = self.in_progress.take() {
-            let (call, usage) = (self.origin.call, self.reader.said.usage);
-            in_progress.shared().tell(Event::Cancelled { call, usage }, &mut Vec::new());
+        self.origin.attempts.stop(None);
+        if self.in_progress.take().is_some() {
+            let usage = self.reader.said.usage.filter(|_| !self.is_searching());
+            let cancelled = Event::Cancelled { call: self.origin.attempts.call, usage };
+            self.origin.attempts.shared.tell(cancelled, &mut Vec::new());
         }
     }
 }

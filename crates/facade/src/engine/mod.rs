@@ -43,6 +43,7 @@ use wire::PriceTable;
 pub(crate) use check::Check;
 pub use event::{Action, Ask, AttemptFailure, CallId, Event};
 pub(crate) use plan::Endpoint;
+pub(crate) use plan::ModelPlan;
 pub use plan::Plan;
 pub use view::{DeploymentStatus, RetryBudgetStatus};
 

@@ -1,6 +1,6 @@
 //! Incidents, played in virtual time: each says what went wrong, what the caller saw, and what each provider received.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 mod context;
 mod deadlines;
@@ -9,7 +9,10 @@ mod faults;
 mod life;
 mod limits;
 mod outage;
+mod rescue;
 mod streams;
 mod support;
 mod swap;
+mod torn;
+mod unrescued;
 mod wishes;

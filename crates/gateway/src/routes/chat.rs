@@ -124,7 +124,9 @@ fn pass_on(gateway: &Gateway, answer: Answer, mut seat: Seat, way: Way, began: I
     let body = match answer.body {
         AnswerBody::Whole { bytes, .. } => Body::from(seat.around(bytes)),
         AnswerBody::Stream(stream) => {
-            seat.let_go();
+            if !stream.holds_request() {
+                seat.let_go();
+            }
             Body::new(StreamBody::new(stream, &answer.headers, way, &gateway.phases, seat))
         }
     };

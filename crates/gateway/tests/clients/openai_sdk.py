@@ -256,6 +256,29 @@ def the_gateway_answers_before_the_sdks_patience_ends(world):
     assert (error.status_code, error.code) == (504, "deadline_exceeded")
 
 
+def a_stream_that_is_cut_in_one_region_is_read_whole(world):
+    client = world.client(max_retries=0)
+    options = {"model": "chat", "messages": AHOY, "stream": True, "extra_headers": near("us-east")}
+    undisturbed = read(client.chat.completions.create(**options))
+    world.chaos("cut", ["us-east"], after=5)
+    chunks = list(client.chat.completions.create(**options))
+    assert read(chunks) == undisturbed
+    assert len({(chunk.id, chunk.created, chunk.model) for chunk in chunks}) == 1, "one stream to its reader"
+    rescued = [chunk for chunk in chunks if (chunk.model_extra or {}).get("rescued")]
+    assert len(rescued) == 1, "and it says that it was rescued"
+
+
+def a_stream_that_is_cut_is_gathered_whole_by_the_sdk(world):
+    world.chaos("cut", ["us-east"], after=5)
+    with world.client(max_retries=0).chat.completions.stream(
+        model="chat", messages=AHOY, stream_options={"include_usage": True}, extra_headers=near("us-east")
+    ) as stream:
+        completion = stream.get_final_completion()
+    assert completion.choices[0].message.role == "assistant"
+    assert completion.choices[0].message.content.endswith(LAST_WORD)
+    assert completion.choices[0].finish_reason == "stop" and completion.usage.completion_tokens > 0
+
+
 def a_stream_that_is_cut_everywhere_raises(world):
     world.chaos("cut", after=5)
     stream = world.client(max_retries=0).chat.completions.create(model="chat", messages=AHOY, stream=True)
@@ -294,6 +317,8 @@ TESTS = [
     limits_everywhere_are_a_rate_limit,
     what_the_gateway_could_not_save_is_not_tried_again_by_the_sdk,
     the_gateway_answers_before_the_sdks_patience_ends,
+    a_stream_that_is_cut_in_one_region_is_read_whole,
+    a_stream_that_is_cut_is_gathered_whole_by_the_sdk,
     a_stream_that_is_cut_everywhere_raises,
     a_client_recovers_with_its_regions,
 ]

@@ -39,7 +39,7 @@ async fn http_2_without_tls_is_spoken_too() {
 /// **HTTP/2: the frame, then a reset.** Fails if the stream's reset overtakes the frame before it.
 #[tokio::test]
 async fn a_cut_stream_over_http_2_gives_its_error_frame_and_a_reset() {
-    let gateway = Gateway::start("").await;
+    let gateway = Gateway::start("[routing]\nrescue_streams = false").await;
     gateway.world().inject("us-east", Fault::Cut { after: 5 }, When::always()).unwrap();
     let stream = TcpStream::connect(gateway.listen).await.unwrap();
     let (mut sender, connection) =

@@ -48,7 +48,7 @@ async fn a_stream_that_fails_before_its_content_is_had_elsewhere() {
 /// **No clean end without a whole answer.** Fails if the body ends instead of failing, or fails before its last frame left.
 #[tokio::test]
 async fn a_cut_stream_gives_an_error_frame_and_then_no_final_chunk() {
-    let gateway = Gateway::start("").await;
+    let gateway = Gateway::start("[routing]\nrescue_streams = false").await;
     gateway.world().inject("us-east", Fault::Cut { after: 5 }, When::always()).unwrap();
     let bytes = exchange(gateway.listen, &post(CHAT, "", &question(true))).await;
     let reply = Reply::of(&bytes);
@@ -62,6 +62,23 @@ async fn a_cut_stream_gives_an_error_frame_and_then_no_final_chunk() {
     assert!(!content(&reply).is_empty() && !text.contains("[DONE]"));
     assert_eq!(find(&bytes, b"\r\n0\r\n\r\n"), None, "the connection is aborted, not ended");
     assert!(!reply.whole);
+}
+
+/// **A cut upstream is not the caller's affair.** The whole text, one identity, one proper end; and the chunk where another region
+/// took over says so. Fails if the join can be seen, or cannot be known.
+#[tokio::test]
+async fn a_cut_stream_is_read_whole_and_says_that_it_was_rescued() {
+    let gateway = Gateway::start("").await;
+    gateway.world().inject("us-east", Fault::Cut { after: 5 }, When::always().first(1)).unwrap();
+    let reply = gateway.post(CHAT, "", &question(true)).await;
+    assert_eq!((reply.status, reply.header("x-outrigger-region")), (200, Some("us-east")));
+    assert!(reply.whole && reply.text().ends_with("data: [DONE]\n\n"), "{}", reply.text());
+    let undisturbed = gateway.post(CHAT, "", &question(true)).await;
+    assert_eq!(content(&reply), content(&undisturbed));
+    assert_eq!(reply.text().matches("\"rescued\":true").count(), 1, "{}", reply.text());
+    let text = reply.text();
+    let ids = text.split("\"id\":\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    assert_eq!(ids.collect::<std::collections::BTreeSet<_>>().len(), 1, "{text}");
 }
 
 #[tokio::test]

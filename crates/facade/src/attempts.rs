@@ -1,0 +1,134 @@
+//! The attempts of one call: those that run, and what became of those that ended.
+//!
+//! Both who search for an answer's beginning ([`driver`](crate::driver)) and who search for the rest of one that broke
+//! ([`rescue`](crate::rescue)) start attempts and await whichever ends first. An attempt that is let go is dropped, and with it
+//! its connection.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use futures_util::future::BoxFuture;
+use wire::Class;
+
+use crate::{
+    answer::AttemptRecord,
+    attempt::{self, Ended},
+    engine::CallId,
+    outgoing::Outgoing,
+    shared::{Shared, now},
+};
+
+/// All attempts of a call.
+pub(crate) struct Attempts {
+    pub shared: Arc<Shared>,
+    pub call: CallId,
+    /// Few at a time, two or three at most: they are polled one after the other.
+    running: Vec<(u8, BoxFuture<'static, Ended>)>,
+    /// By ordinal.
+    started: Vec<Started>,
+    /// Those that ended, in the order of their ends; the one that gives the answer counts as ended at its first content.
+    pub records: Vec<AttemptRecord>,
+}
+
+/// An attempt that was started.
+#[derive(Clone, Copy, Debug)]
+struct Started {
+    deployment: usize,
+    at: Instant,
+    /// Where it stands among the records.
+    record: Option<usize>,
+}
+
+impl std::fmt::Debug for Attempts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attempts")
+            .field("call", &self.call)
+            .field("started", &self.started)
+            .field("running", &self.running.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Attempts {
+    pub(crate) fn new(shared: Arc<Shared>, call: CallId) -> Self {
+        Self { shared, call, running: Vec::new(), started: Vec::new(), records: Vec::new() }
+    }
+
+    /// Starts one. Ordinals count from 0, in the order of their starts.
+    pub(crate) fn start(&mut self, ordinal: u8, deployment: usize, outgoing: Arc<Outgoing>) {
+        self.started.push(Started { deployment, at: now(), record: None });
+        let run = attempt::run(Arc::clone(&self.shared), outgoing, self.call, ordinal, deployment);
+        self.running.push((ordinal, Box::pin(run)));
+    }
+
+    /// The next that ends or speaks.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<(u8, Ended)> {
+        for index in 0..self.running.len() {
+            let Some((ordinal, run)) = self.running.get_mut(index) else { break };
+            if let Poll::Ready(ended) = run.as_mut().poll(cx) {
+                let ordinal = *ordinal;
+                drop(self.running.swap_remove(index));
+                return Poll::Ready((ordinal, ended));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Lets go of one, or of all that run.
+    pub(crate) fn stop(&mut self, ordinal: Option<u8>) {
+        self.running.retain(|(running, _)| ordinal.is_some_and(|ordinal| ordinal != *running));
+    }
+
+    pub(crate) fn deployment(&self, ordinal: u8) -> usize {
+        self.started.get(usize::from(ordinal)).map_or(usize::MAX, |started| started.deployment)
+    }
+
+    /// When an attempt was started.
+    pub(crate) fn started_at(&self, ordinal: u8) -> Option<Instant> {
+        self.started.get(usize::from(ordinal)).map(|started| started.at)
+    }
+
+    /// Notes an attempt's end, or that it ended otherwise than was noted before.
+    pub(crate) fn record(&mut self, ordinal: u8, class: Option<Class>, status: Option<u16>) {
+        let Some(started) = self.started.get_mut(usize::from(ordinal)) else { return };
+        let took = now().saturating_duration_since(started.at);
+        if let Some(record) = started.record.and_then(|index| self.records.get_mut(index)) {
+            (record.class, record.took) = (class, took);
+            return;
+        }
+        let Some(deployment) = self.shared.plan.deployments.get(started.deployment) else { return };
+        started.record = Some(self.records.len());
+        self.records.push(AttemptRecord { route: deployment.route.clone(), class, status, took });
+    }
+
+    /// The answer's attempt is the last record; those it outran come before.
+    pub(crate) fn record_winner(&mut self, ordinal: u8, status: u16) {
+        for other in 0..self.started.len() {
+            if let Ok(other) = u8::try_from(other)
+                && other != ordinal
+            {
+                self.record_silent(other);
+            }
+        }
+        self.record(ordinal, None, Some(status));
+    }
+
+    /// Attempts that still ran when the call ended are records too: another one won, or all were silent to the end.
+    pub(crate) fn record_unfinished(&mut self) {
+        for ordinal in 0..self.started.len() {
+            if let Ok(ordinal) = u8::try_from(ordinal) {
+                self.record_silent(ordinal);
+            }
+        }
+    }
+
+    /// One that has no record yet was silent.
+    pub(crate) fn record_silent(&mut self, ordinal: u8) {
+        if self.started.get(usize::from(ordinal)).is_some_and(|started| started.record.is_none()) {
+            self.record(ordinal, Some(Class::Timeout), None);
+        }
+    }
+}
