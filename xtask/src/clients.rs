@@ -2,7 +2,8 @@
 //!
 //! What a mock of ours takes for a good answer says little about what a vendor's SDK makes of it. So the gateway is built,
 //! a Python environment is made below the target folder with the libraries that `requirements.txt` pins, and each script
-//! of that folder is run with the program's path as its one argument. A script fails by its exit status.
+//! of that folder is run with the program's path as its one argument. A script fails by its exit status. What the scripts share is
+//! in files whose names begin with an underscore.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,7 +17,7 @@ use crate::workspace::Workspace;
 /// Where the scripts and their requirements are.
 const FOLDER: &str = "crates/gateway/tests/clients";
 /// What to do where Python cannot be started.
-const HELP: &str = "the clients' tests need Python 3.9 or later with its venv module as `python3`";
+const HELP: &str = "the clients' tests need Python 3.10 or later with its venv module as `python3`";
 
 /// Builds the gateway and runs every script.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
@@ -45,10 +46,14 @@ pub(crate) fn run_against(workspace: &Workspace, program: &Path) -> Result<(), F
     verdict("clients", &[format!("passed: {}", looked_at.join(", "))], Vec::new())
 }
 
-/// The scripts of a folder, sorted.
+/// The scripts of a folder, sorted: Python files, save those that others import.
 fn scripts(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut files = if folder.is_dir() { text_files(folder)? } else { Vec::new() };
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "py"));
+    let is_script = |file: &Path| {
+        let shared = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"_"));
+        !shared && file.extension().is_some_and(|extension| extension == "py")
+    };
+    files.retain(|file| is_script(file));
     Ok(files)
 }
 
@@ -80,7 +85,7 @@ fn environment(workspace: &Workspace, requirements: &Path) -> Result<PathBuf, Fa
 mod tests {
     use std::path::Path;
 
-    use super::{built_program, run_against, scripts};
+    use super::{FOLDER, built_program, run_against, scripts};
     use crate::workspace::made_up::workspace;
 
     #[test]
@@ -94,5 +99,14 @@ mod tests {
     fn only_python_files_are_scripts() {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         assert!(scripts(&source).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_scripts_share_is_no_script() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(FOLDER);
+        let names: Vec<_> =
+            scripts(&folder).unwrap().iter().map(|file| file.file_name().unwrap().to_owned()).collect();
+        assert!(folder.join("_world.py").is_file() && !names.contains(&"_world.py".into()));
+        assert!(names.contains(&"openai_sdk.py".into()));
     }
 }
