@@ -68,7 +68,7 @@ pub use chat::{ChatAnswer, ChatCall, ChatStream};
 pub use client::{Client, ClientBuilder};
 pub use config::Config;
 pub use error::{BuildError, CallError, ChatError, RequestError};
-pub use observe::{Notice, Observer, Outcome, RescueResult, Route};
+pub use observe::{HedgeResult, Notice, Observer, Outcome, RescueResult, Route};
 pub use request::Request;
 pub use stream::AnswerStream;
 

@@ -92,6 +92,18 @@ pub enum Notice {
         /// What came of it.
         result: RescueResult,
     },
+    /// An attempt that was started beside a slow one ended.
+    #[non_exhaustive]
+    Hedge {
+        /// The public model's name.
+        model: Arc<str>,
+        /// Where the slow one ran.
+        beside: Route,
+        /// Where the hedge went.
+        to: Route,
+        /// What came of it.
+        result: HedgeResult,
+    },
     /// A circuit changed its state.
     #[non_exhaustive]
     Transition {
@@ -150,6 +162,29 @@ impl RescueResult {
         match self {
             Self::Continued => "continued",
             Self::Restarted => "restarted",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What came of a hedge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HedgeResult {
+    /// It gave the answer.
+    Won,
+    /// It was dropped: another attempt gave the answer, or the call ended without one.
+    Lost,
+    /// It failed.
+    Failed,
+}
+
+impl HedgeResult {
+    /// The label: `won`, `lost` or `failed`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Won => "won",
+            Self::Lost => "lost",
             Self::Failed => "failed",
         }
     }

@@ -32,6 +32,8 @@ pub(crate) struct Running {
     pub(crate) deployment: Key,
     /// When its silence justifies another beside it; `None` once it has one, or there is nowhere to go.
     pub(crate) patience: Option<Instant>,
+    /// When its slowness alone justifies another beside it.
+    pub(crate) hedge: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +77,8 @@ pub struct Call {
     only_limits: bool,
     /// Whether any deployment of the present tier was asked: then an empty tier only means that all of it was.
     tier_was_asked: bool,
+    /// Whether what is chosen is to run beside an attempt that is only slow.
+    pub(crate) hedging: bool,
     /// Where the answer came from, once there is one.
     pub(crate) answering: Option<Key>,
     /// The rest of a broken answer that is being sought.
@@ -100,6 +104,7 @@ impl Call {
             soonest: None,
             only_limits: true,
             tier_was_asked: false,
+            hedging: false,
             answering: None,
             rescue: None,
         }
@@ -172,7 +177,8 @@ impl Call {
     pub fn on_start(&mut self, patience: Instant) -> u8 {
         let attempt = self.attempts;
         if let Phase::Chosen { deployment, .. } = self.phase {
-            if self.attempts > 0 {
+            let hedging = std::mem::take(&mut self.hedging);
+            if self.attempts > 0 && !hedging {
                 self.failed_over = true;
             }
             if self.excluded.contains(&deployment) {
@@ -180,12 +186,13 @@ impl Call {
             } else {
                 self.excluded.push(deployment);
             }
-            for earlier in &mut self.running {
+            // A hedge takes nothing from the patience with the slow one: it has not been silent for it yet.
+            for earlier in self.running.iter_mut().filter(|_| !hedging) {
                 earlier.patience = None;
             }
             self.attempts = self.attempts.saturating_add(1);
             self.tier_was_asked = true;
-            self.running.push(Running { attempt, deployment, patience: Some(patience) });
+            self.running.push(Running { attempt, deployment, patience: Some(patience), hedge: None });
             self.phase = Phase::Await;
         }
         attempt
@@ -194,7 +201,9 @@ impl Call {
     /// The chosen deployment refused to take the attempt (its circuit closed the door between pick and start, or its
     /// last slot went). It is left out, and the tier is asked again.
     pub fn on_refused(&mut self, retry_at: Option<Instant>) {
-        if let Phase::Chosen { deployment, .. } = self.phase {
+        if self.hedging {
+            self.unhedge();
+        } else if let Phase::Chosen { deployment, .. } = self.phase {
             self.soonest = earliest(self.soonest, retry_at);
             self.only_limits = false;
             if self.excluded.contains(&deployment) {
@@ -208,7 +217,9 @@ impl Call {
 
     /// The budget refused to pay for the chosen attempt.
     pub fn on_unpaid(&mut self) {
-        if matches!(self.phase, Phase::Chosen { .. }) {
+        if self.hedging {
+            self.unhedge();
+        } else if matches!(self.phase, Phase::Chosen { .. }) {
             self.settle_or_wait_on();
         }
     }
@@ -240,9 +251,14 @@ impl Call {
             self.end(Finish::Rejected);
         } else if self.attempts >= self.plan.max_attempts {
             self.settle_or_wait_on();
-        } else if matches!(self.phase, Phase::Await) {
+        } else if matches!(self.phase, Phase::Await) && !self.is_another_awaited() {
             self.phase = Phase::Seek;
         }
+    }
+
+    /// Whether an attempt runs that has not been silent for its patience: then nothing more is needed for now.
+    fn is_another_awaited(&self) -> bool {
+        self.running.iter().any(|running| running.patience.is_some())
     }
 
     /// The caller went away: nothing more is started.
@@ -270,19 +286,23 @@ impl Call {
     /// Attempts are running: another beside them when the newest has been silent for its patience, else patience.
     fn watch(&mut self, now: Instant) -> Step {
         let patience = self.running.iter().filter_map(|running| running.patience).min();
-        match patience {
-            Some(at) if now >= at && self.attempts < self.plan.max_attempts => {
+        let hedge = self.hedge_at().filter(|hedge| patience.is_none_or(|patience| *hedge < patience));
+        match (patience, hedge) {
+            (Some(at), _) if now >= at && self.attempts < self.plan.max_attempts => {
                 self.phase = Phase::Seek;
                 Step::Pick { tier: self.tier, mode: Mode::Fresh }
             }
-            Some(at) if now < at => Step::Wait(at.min(self.plan.deadline)),
+            (_, Some(at)) if now >= at => self.hedge(),
+            (_, Some(at)) => Step::Wait(at.min(self.plan.deadline)),
+            (Some(at), None) if now < at => Step::Wait(at.min(self.plan.deadline)),
             _ => Step::Wait(self.plan.deadline),
         }
     }
 
     fn start(&mut self, deployment: Key, sound: bool) -> Step {
         let first = self.attempts == 0;
-        let free = first || (sound && !self.failed_over && !self.excluded.contains(&deployment));
+        let free =
+            first || (sound && !self.hedging && !self.failed_over && !self.excluded.contains(&deployment));
         let price = if free && self.rescue.is_none() {
             Price::Free
         } else if self.plan.budget {

@@ -1,4 +1,4 @@
-//! What a call that fails over may do next: budget, backoff, deadline, limit, and the call itself, as pure machines.
+//! What a call that fails over may do next: budget, backoff, deadline, hedges, limits, and the call itself, as pure machines.
 //!
 //! Time and randomness are arguments; each machine is a value that is told what happened and says what may be done.
 //!
@@ -18,7 +18,7 @@
 //! happened. A constructor checks its configuration; no machine exists with a bad one.
 //!
 //! # What is left out
-//! Which deployment to pick, circuits, I/O, clocks. Hedging is not here yet.
+//! Which deployment to pick, circuits, I/O, clocks.
 //!
 //! # Features
 //! `serde`: the configurations from files, durations as strings (`"50ms"`).
@@ -29,7 +29,9 @@ mod call;
 mod config;
 mod deadline;
 mod error;
+mod hedge;
 mod limit;
+mod quantile;
 mod rescue;
 mod step;
 
@@ -39,7 +41,9 @@ pub use call::Call;
 pub use config::{AimdConfig, BackoffConfig, BudgetConfig};
 pub use deadline::Deadline;
 pub use error::ConfigError;
+pub use hedge::{HedgeBudget, REQUESTS_PER_HEDGE};
 pub use limit::AimdLimit;
+pub use quantile::Quantiles;
 pub use step::{Broken, CallPlan, Failed, Finish, Key, Mode, Picked, Price, Step};
 
 #[cfg(doctest)]

@@ -49,6 +49,12 @@ pub enum Step {
         /// Where in the answer it begins.
         mode: Mode,
     },
+    /// Choose a sound deployment of this tier for an attempt beside one that is only slow, if there is one and it may be; report
+    /// with [`Call::on_hedge`](crate::Call::on_hedge).
+    Hedge {
+        /// The tier, from 0.
+        tier: u8,
+    },
     /// Give this attempt up: it was to go on with a broken answer, and has not spoken within its patience. Report with
     /// [`Call::on_silent`](crate::Call::on_silent).
     GiveUp {

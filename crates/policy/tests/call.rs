@@ -232,3 +232,53 @@ fn a_caller_that_retries_by_itself_gets_its_free_failover_and_no_more() {
     call.on_pick(Picked::Found { deployment: 2, sound: false }, now);
     assert_eq!(call.next(now), Step::Finish(Finish::Exhausted));
 }
+
+#[test]
+fn a_slow_attempt_gets_one_beside_it_once_and_paid_by_the_budget() {
+    let now = t0();
+    let mut call = Call::new(CallPlan::new(1, 4, now + ms(60_000)));
+    let slow = start(&mut call, 0, 1, Price::Free, now);
+    call.hedge_from(slow, now + ms(300));
+    assert_eq!(call.next(now), Step::Wait(now + ms(300)));
+    let later = now + ms(300);
+    assert_eq!(call.next(later), Step::Hedge { tier: 0 });
+    call.on_hedge(Some(2));
+    assert_eq!(call.next(later), Step::Start { deployment: 2, price: Price::Budget(14), mode: Mode::Fresh });
+    let hedge = call.on_start(later + ms(1_000));
+    assert_eq!(call.next(later), Step::Wait(now + ms(1_000)), "the patience with the slow one is as it was");
+    call.on_failed(slow, server_error());
+    assert_eq!(
+        call.next(later),
+        Step::Wait(later + ms(1_000)),
+        "its hedge is awaited, and no third one started"
+    );
+    call.on_failed(hedge, server_error());
+    assert_eq!(call.next(later), Step::Pick { tier: 0, mode: Mode::Fresh });
+    call.on_pick(found(3), later);
+    let free = Step::Start { deployment: 3, price: Price::Free, mode: Mode::Fresh };
+    assert_eq!(call.next(later), free, "the hedge was no failover");
+}
+
+#[test]
+fn a_hedge_that_may_not_be_changes_nothing() {
+    let now = t0();
+    for refuse in [|call: &mut Call| call.on_hedge(None), |call: &mut Call| call.on_hedge(Some(1))] {
+        let mut call = Call::new(CallPlan::new(1, 4, now + ms(60_000)));
+        let slow = start(&mut call, 0, 1, Price::Free, now);
+        call.hedge_from(slow, now + ms(300));
+        assert_eq!(call.next(now + ms(300)), Step::Hedge { tier: 0 });
+        refuse(&mut call);
+        assert_eq!(call.next(now + ms(300)), Step::Wait(now + ms(1_000)));
+    }
+    for refuse in [|call: &mut Call| call.on_unpaid(), |call: &mut Call| call.on_refused(None)] {
+        let mut call = Call::new(CallPlan::new(1, 4, now + ms(60_000)));
+        let slow = start(&mut call, 0, 1, Price::Free, now);
+        call.hedge_from(slow, now + ms(300));
+        call.next(now + ms(300));
+        call.on_hedge(Some(2));
+        call.next(now + ms(300));
+        refuse(&mut call);
+        assert_eq!(call.next(now + ms(300)), Step::Wait(now + ms(1_000)));
+        assert_eq!(call.excluded(), [1], "it may still be failed over to");
+    }
+}

@@ -98,6 +98,12 @@ fn play(plan: CallPlan, begin: Instant, fates: &[Fate]) -> Seen {
                 seen.finish = Some((finish, now));
                 return seen;
             }
+            Step::Hedge { .. } => {
+                call.on_hedge(match fate {
+                    Fate::Pick { deployment, .. } => Some(deployment),
+                    _ => None,
+                });
+            }
             Step::GiveUp { attempt } => panic!("attempt {attempt} is no rescue"),
             Step::Wait(at) => {
                 assert!(at > now, "a wait that has passed is a busy loop");
@@ -136,7 +142,9 @@ fn play(plan: CallPlan, begin: Instant, fates: &[Fate]) -> Seen {
                     _ => {
                         seen.free += usize::from(price == Price::Free);
                         seen.starts.push((deployment, now));
-                        running.push(call.on_start(now + ms(700)));
+                        let attempt = call.on_start(now + ms(700));
+                        call.hedge_from(attempt, now + ms(300));
+                        running.push(attempt);
                     }
                 }
             }

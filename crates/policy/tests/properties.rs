@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use outrigger_policy::{
     AimdConfig, AimdLimit, Backoff, BackoffConfig, Budget, BudgetConfig, Deadline, FIRST_TRY_REWARD,
-    RETRY_COST_BILLED, RETRY_COST_UNPROCESSED,
+    HedgeBudget, Quantiles, RETRY_COST_BILLED, RETRY_COST_UNPROCESSED,
 };
 use proptest::{collection::vec, prelude::*, test_runner::FileFailurePersistence};
 
@@ -28,6 +28,17 @@ fn budget(capacity: u32) -> Budget {
     let mut config = BudgetConfig::default();
     config.capacity = capacity;
     Budget::new(config)
+}
+
+/// The naive reading of 'a share of so many': rounded up, and the first at least.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "small and not negative"
+)]
+fn rank(share: f64, count: usize) -> usize {
+    ((share * count as f64).ceil() as usize).max(1)
 }
 
 /// What is done to a budget.
@@ -167,6 +178,56 @@ proptest! {
         prop_assert!(end <= now + ms(patience));
         if !deadline.is_over(now) {
             prop_assert!(end >= now + ms(floor).min(ms(patience)).min(deadline.remaining(now)));
+        }
+    }
+
+    /// **Two in a hundred.** Over any history hedges are at most a fiftieth of the requests, and after fifty requests without
+    /// one there is one. Fails if a refused hedge takes what was saved, or the allowance starts with any.
+    #[test]
+    fn hedges_are_two_in_a_hundred(wishes in vec(proptest::bool::weighted(0.3), 0..2_000)) {
+        let mut hedges = HedgeBudget::new();
+        let (mut requests, mut sent, mut since) = (0_u32, 0_u32, 0_u32);
+        for wishes in wishes {
+            hedges.on_request();
+            requests += 1;
+            since += 1;
+            if wishes {
+                let granted = hedges.withdraw();
+                sent += u32::from(granted);
+                prop_assert!(granted || since < 50);
+                since = if granted { 0 } else { since };
+            }
+            prop_assert!(sent * 50 <= requests);
+        }
+    }
+
+    /// **A quantile is what was seen.** It is never below the value of its rank among those remembered, sorted, and at most an
+    /// eighth above it; and what is remembered is the present window and the one before. Fails if a rank is rounded down, a
+    /// window is kept too long, or a bucket tells its lower edge.
+    #[test]
+    fn a_quantile_is_that_of_a_sorted_list(steps in vec((0_u64..40_000_000, 0_u64..30_000), 1..150), share in 0.0..=1.0_f64) {
+        let (start, window) = (t0(), Duration::from_secs(60));
+        let mut quantiles = Quantiles::new(window);
+        let (mut all, mut now): (Vec<(u64, u64)>, u64) = (Vec::new(), 0);
+        for (micros, passes) in steps {
+            quantiles.record(Duration::from_micros(micros), start + Duration::from_millis(now));
+            all.push((now / 60_000, micros));
+            now += passes;
+            let present = now / 60_000;
+            let mut remembered: Vec<u64> =
+                all.iter().filter(|(index, _)| index + 1 >= present).map(|(_, micros)| *micros).collect();
+            remembered.sort_unstable();
+            let at = start + Duration::from_millis(now);
+            prop_assert_eq!(quantiles.count(at), remembered.len() as u64);
+            let told = quantiles.quantile(share, at);
+            let rank = rank(share, remembered.len());
+            let Some(&exact) = remembered.get(rank - 1) else {
+                prop_assert_eq!(told, None);
+                continue;
+            };
+            let told = u64::try_from(told.map_or(0, |told| told.as_micros())).unwrap();
+            prop_assert!(told >= exact, "{told} is below {exact}");
+            prop_assert!(told <= (exact * 9).div_ceil(8) + 1 || told == 1_024, "{told} is far above {exact}");
         }
     }
 }

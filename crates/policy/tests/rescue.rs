@@ -289,6 +289,7 @@ proptest! {
                         }
                     }
                 }
+                Step::Hedge { .. } => prop_assert!(false, "a rescue is not hedged"),
                 Step::GiveUp { attempt } => {
                     prop_assert_eq!(running.take(), Some(attempt));
                     call.on_silent(attempt);

@@ -270,11 +270,6 @@ impl Names<'_> {
     fn not_yet(&mut self) {
         for (name, model) in &self.config.models {
             let path = Path::new(["models", name]);
-            if model.hedge.enabled {
-                let message =
-                    "hedging is not carried out yet: no second attempt starts before the first is late";
-                self.warnings.push(Fault::new(path.key("hedge").key("enabled"), message));
-            }
             for (index, target) in model.targets.iter().enumerate() {
                 let provider = self.config.providers.iter().find(|(name, _)| *name == target.provider);
                 if provider.is_some_and(|(_, provider)| provider.dialect == wire::Dialect::Anthropic) {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use breaker::{Report, Verdict};
-use policy::{Broken, Deadline, Finish, Mode, Price};
-use registry::{CooldownOrigin, DeploymentId, InFlight, Kind, Quota, Sample};
+use policy::{Broken, Deadline, Finish, HedgeBudget, Mode, Price};
+use registry::{CooldownOrigin, InFlight, Kind, Quota, Sample};
 use wire::{Class, Level, Usage};
 
 use super::{
@@ -15,9 +15,8 @@ use super::{
     attribute::{self, Charge},
     circuits::Leave,
     event::{Action, AttemptFailure, CallId},
-    limits,
 };
-use crate::observe::{Notice, Outcome, RescueResult};
+use crate::observe::{HedgeResult, Notice, Outcome, RescueResult};
 
 /// How long after the call's deadline a trial's permit is given up for lost.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
@@ -39,6 +38,8 @@ pub(super) struct Attempt {
     /// caller's haste, and not this deployment's fault.
     pub fault_at: Instant,
     pub first_token: Option<Duration>,
+    /// The deployment that was slow, where this is a hedge beside it.
+    pub beside: Option<usize>,
     /// Whether what it says is the call's answer.
     pub answers: bool,
 }
@@ -54,35 +55,19 @@ impl Engine {
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
-        let Some(&id) = self.ids.get(deployment) else { return };
-        let mut earlier = state.paid;
-        if let Price::Budget(cost) = price {
-            let paid = self.budgets.get_mut(state.ask.model).is_some_and(|budget| budget.withdraw(cost));
-            if !paid {
-                state.machine.on_unpaid();
-                return;
-            }
-            earlier = state.paid.replace(cost);
-        }
+        let Some(&id) = self.ids.get(deployment) else { return state.machine.on_refused(None) };
+        let beside = state.hedge.take();
         let deadline = state.machine.deadline();
-        let limit = self.patience(state.ask.model, state.ask.stream, id, now);
+        let learned = self.learned.get(deployment).zip(self.plan.models.get(state.ask.model));
+        let limit = learned
+            .map_or(LEAST_SHARE, |(learned, model)| learned.patience(&model.timeouts, state.kind(), now));
         let fault_at = now + limit;
         let lease_end = match mode {
             Mode::Fresh => deadline,
             // The deadline of a rescue is that of the whole stream: no trial waits so long for its first content.
             Mode::Continue | Mode::Restart => deadline.min(fault_at),
         };
-        let leave = match self.circuits.acquire(deployment, lease_end + LEASE_MARGIN, now) {
-            Ok(leave) => leave,
-            Err(rejected) => {
-                if let (Price::Budget(cost), Some(budget)) = (price, self.budgets.get_mut(state.ask.model)) {
-                    budget.deposit(cost);
-                    state.paid = earlier;
-                }
-                state.machine.on_refused(rejected.retry_at);
-                return;
-            }
-        };
+        let Some(leave) = self.admit(state, deployment, price, lease_end + LEASE_MARGIN, now) else { return };
         self.notice_transitions(deployment, now, actions);
         let patience = match mode {
             // Half of what is left, so that a silent attempt leaves as much again for the next.
@@ -94,30 +79,61 @@ impl Engine {
         if let Some(counters) = self.counters.get_mut(deployment) {
             counters.attempts += 1;
         }
-        self.notice_failover(state, deployment, actions);
-        // Should this one fall silent, the next is a failover from here.
-        state.failed = Some((deployment, Class::Timeout));
+        if beside.is_some() {
+            let _earned = self.hedges.get_mut(state.ask.model).is_some_and(HedgeBudget::withdraw);
+        } else {
+            self.notice_failover(state, deployment, actions);
+            // Should this one fall silent, the next is a failover from here.
+            state.failed = Some((deployment, Class::Timeout));
+            if let Some(at) = self.hedge_from(state, deployment, now).filter(|_| mode == Mode::Fresh) {
+                state.machine.hedge_from(ordinal, at);
+            }
+        }
         state.attempts.push(Attempt {
             ordinal,
             deployment,
             mode,
             leave,
             in_flight,
-            kind: if state.ask.stream { Kind::Stream } else { Kind::Whole },
+            kind: state.kind(),
             started: now,
             fault_at,
             first_token: None,
+            beside,
             answers: false,
         });
         actions.push(Action::Start { attempt: ordinal, deployment, mode });
     }
 
-    /// How long an attempt may be silent: configured, or learned of the deployment.
-    fn patience(&self, model: usize, stream: bool, id: DeploymentId, now: Instant) -> Duration {
-        let Some(model) = self.plan.models.get(model) else { return Duration::ZERO };
-        let view = self.registry.view(id, now);
-        let estimate = view.and_then(|view| if stream { view.ttft_ms } else { view.answer_ms });
-        limits::patience(&model.timeouts, stream, estimate)
+    /// Takes the price of an attempt and leave for it; the machine is told when there is none.
+    fn admit(
+        &mut self,
+        state: &mut CallState,
+        deployment: usize,
+        price: Price,
+        lease_end: Instant,
+        now: Instant,
+    ) -> Option<Leave> {
+        let mut earlier = state.paid;
+        if let Price::Budget(cost) = price {
+            let paid = self.budgets.get_mut(state.ask.model).is_some_and(|budget| budget.withdraw(cost));
+            if !paid {
+                state.machine.on_unpaid();
+                return None;
+            }
+            earlier = state.paid.replace(cost);
+        }
+        match self.circuits.acquire(deployment, lease_end, now) {
+            Ok(leave) => Some(leave),
+            Err(rejected) => {
+                if let (Price::Budget(cost), Some(budget)) = (price, self.budgets.get_mut(state.ask.model)) {
+                    budget.deposit(cost);
+                    state.paid = earlier;
+                }
+                state.machine.on_refused(rejected.retry_at);
+                None
+            }
+        }
     }
 
     pub(super) fn on_head(
@@ -156,6 +172,7 @@ impl Engine {
         state.machine.on_answer(ordinal);
         let broken = state.broken.take();
         self.speaks(call, ordinal, now);
+        self.notice_won(call, ordinal, actions);
         if let (Some((from, class)), Some(state)) = (broken, self.calls.get(&call)) {
             let result = match mode {
                 Mode::Restart => RescueResult::Restarted,
@@ -177,6 +194,9 @@ impl Engine {
         self.circuits.confirm(attempt.deployment, &mut attempt.leave, now);
         if attempt.kind == Kind::Stream {
             self.registry.first_token(&mut attempt.in_flight, first_token, now);
+            if let Some(learned) = self.learned.get_mut(attempt.deployment) {
+                learned.record(Kind::Stream, first_token, now);
+            }
         }
     }
 
@@ -197,6 +217,7 @@ impl Engine {
         let attempt = state.attempts.swap_remove(index);
         let streamed = attempt.answers;
         if !streamed {
+            self.notice_hedge(state.ask.model, &attempt, HedgeResult::Won, actions);
             state.machine.on_answer(ordinal);
             state.first_token = Some(now.saturating_duration_since(state.began));
             for loser in std::mem::take(&mut state.attempts) {
@@ -207,6 +228,9 @@ impl Engine {
         let deployment = attempt.deployment;
         let took = now.saturating_duration_since(attempt.started);
         let first_token = attempt.first_token;
+        if let Some(learned) = self.learned.get_mut(deployment).filter(|_| first_token.is_none()) {
+            learned.record(Kind::Whole, took, now);
+        }
         // A stream's duration is the length of its answer, not the state of its server; its first token tells that.
         let report = Report::new(Verdict::Success).duration(first_token.unwrap_or(took));
         self.settle(attempt, report, success(first_token, took, usage), now);
@@ -238,6 +262,7 @@ impl Engine {
         };
         let attempt = state.attempts.swap_remove(index);
         let (deployment, mode, answers) = (attempt.deployment, attempt.mode, attempt.answers);
+        self.notice_hedge(state.ask.model, &attempt, HedgeResult::Failed, actions);
         self.charge_failure(state.ask.model, attempt, &failure, now, draw, actions);
         if let Some(usage) = failure.usage {
             self.book(&mut state, deployment, &usage, now);

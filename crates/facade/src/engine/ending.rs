@@ -11,7 +11,7 @@ use super::{
     attempt::Attempt,
     event::{Action, AttemptFailure, CallId},
 };
-use crate::observe::{Notice, Outcome, RescueResult};
+use crate::observe::{HedgeResult, Notice, Outcome, RescueResult};
 
 impl Engine {
     /// The call's last step: the winner stays, all others are abandoned, and what was paid comes back on success.
@@ -96,6 +96,7 @@ impl Engine {
         }
         for attempt in std::mem::take(&mut state.attempts) {
             deployment = Some(attempt.deployment);
+            self.notice_hedge(state.ask.model, &attempt, HedgeResult::Lost, actions);
             self.let_go(state.ask.model, attempt, Class::Cancelled, now, actions);
         }
         self.notice_end(&state, Outcome::Cancelled, deployment, now, actions);
@@ -109,6 +110,7 @@ impl Engine {
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
+        self.notice_hedge(model, &attempt, HedgeResult::Lost, actions);
         if now >= attempt.fault_at && attempt.first_token.is_none() {
             let failure = AttemptFailure::new(Class::Timeout);
             self.charge_failure(model, attempt, &failure, now, 0, actions);

@@ -20,6 +20,7 @@ mod circuits;
 mod early;
 mod ending;
 mod event;
+mod hedge;
 mod limits;
 mod notices;
 mod parts;
@@ -36,8 +37,8 @@ use std::{
 
 use breaker::Gate;
 pub use policy::Mode;
-use policy::{Budget, Call, CallPlan, Picked, Step};
-use registry::{DeploymentId, Registry};
+use policy::{Budget, Call, CallPlan, HedgeBudget, Picked, Step};
+use registry::{DeploymentId, Kind, Registry};
 use wire::PriceTable;
 
 pub(crate) use check::Check;
@@ -51,6 +52,7 @@ use crate::{error::BuildError, observe::Route};
 use attempt::Attempt;
 use candidates::Candidates;
 use circuits::Circuits;
+use limits::Learned;
 
 /// Registry, circuits, budgets and calls, joined. See the [module](self).
 #[derive(Debug)]
@@ -66,6 +68,9 @@ pub struct Engine {
     circuits: Circuits,
     /// By model.
     budgets: Vec<Budget>,
+    hedges: Vec<HedgeBudget>,
+    /// What the answers of each deployment took lately.
+    learned: Vec<Learned>,
     calls: HashMap<CallId, CallState>,
     counters: Vec<view::Counters>,
     /// Deployments that refused to go on from an assistant's message, whatever the configuration says.
@@ -89,6 +94,8 @@ struct CallState {
     first_token: Option<Duration>,
     /// Whether its answer is flowing: then nothing is left to decide, unless it breaks off.
     decided: bool,
+    /// Where the attempt that is to start next runs beside a slow one.
+    hedge: Option<usize>,
     /// Where its answer came from last.
     answered_by: Option<usize>,
     /// Where and how its answer broke off, while the rest may be sought.
@@ -96,6 +103,13 @@ struct CallState {
     /// What the providers counted of all its attempts, and what that cost, as far as it is known.
     usage: Option<wire::Usage>,
     cost_usd: Option<f64>,
+}
+
+impl CallState {
+    /// Which latency matters to it.
+    fn kind(&self) -> Kind {
+        if self.ask.stream { Kind::Stream } else { Kind::Whole }
+    }
 }
 
 impl Engine {
@@ -125,6 +139,8 @@ impl Engine {
         let candidates = Candidates::new(&plan, &ids);
         let circuits = Circuits::new(&plan, gate)?;
         let budgets = plan.models.iter().map(|model| parts::budget(&model.retry)).collect();
+        let hedges = vec![HedgeBudget::new(); plan.models.len()];
+        let learned = vec![Learned::new(); ids.len()];
         let counters = vec![view::Counters::default(); ids.len()];
         let refuse_to_continue = vec![false; ids.len()];
         let (calls, prices) = (HashMap::new(), PriceTable::builtin());
@@ -137,6 +153,8 @@ impl Engine {
             own_selector,
             circuits,
             budgets,
+            hedges,
+            learned,
             calls,
             counters,
             refuse_to_continue,
@@ -181,7 +199,8 @@ impl Engine {
     }
 
     fn begin(&mut self, call: CallId, ask: Ask, now: Instant) {
-        let Some(model) = self.plan.models.get(ask.model) else { return };
+        let model_number = ask.model;
+        let Some(model) = self.plan.models.get(model_number) else { return };
         let total = now.checked_add(model.timeouts.total).unwrap_or(now);
         let deadline = ask.deadline.map_or(total, |own| own.min(total));
         let tiers = u8::try_from(model.tiers.len()).unwrap_or(u8::MAX);
@@ -199,12 +218,16 @@ impl Engine {
             failed: None,
             first_token: None,
             decided: false,
+            hedge: None,
             answered_by: None,
             broken: None,
             usage: None,
             cost_usd: None,
         };
         self.calls.insert(call, state);
+        if let Some(hedges) = self.hedges.get_mut(model_number) {
+            hedges.on_request();
+        }
     }
 
     /// Asks the call's machine what to do until it waits or ends.
@@ -226,6 +249,7 @@ impl Engine {
                 Step::Start { deployment, price, mode } => {
                     self.start(&mut state, deployment as usize, price, mode, now, actions);
                 }
+                Step::Hedge { tier } => self.hedge(&mut state, tier, draws.next(), now),
                 Step::GiveUp { attempt } => self.give_up(&mut state, attempt, now, actions),
                 Step::Wait(at) => {
                     actions.push(Action::Wake { at });

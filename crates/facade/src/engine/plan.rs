@@ -12,7 +12,7 @@ use wire::{Api, Dialect, PriceTable};
 
 use crate::{
     config::{
-        Config, HealthCheck, Limits, Model, Price, Provider, Region, Retry, Routing, Strategy, Target,
+        Config, HealthCheck, Hedge, Limits, Model, Price, Provider, Region, Retry, Routing, Strategy, Target,
         Timeouts,
     },
     observe::Route,
@@ -78,6 +78,7 @@ pub(crate) struct ModelPlan {
     pub residency: Option<Vec<Arc<str>>>,
     pub timeouts: Timeouts,
     pub retry: Retry,
+    pub hedge: Hedge,
     pub routing: Routing,
     pub breaker: breaker::BreakerConfig,
 }
@@ -182,6 +183,7 @@ impl Plan {
             residency,
             timeouts: model.timeouts.clone(),
             retry: model.retry.clone(),
+            hedge: model.hedge.clone(),
             routing: model.routing.clone(),
             breaker: model.breaker.clone(),
         });

@@ -33,12 +33,6 @@ fn what_is_probably_not_meant_is_a_warning() {
         "providers.p.regions.a.base_url: `p/a`, `p/b` share one base URL: a failure of it takes both",
     );
     check_warning(
-        &format!(
-            "{SOUND}[models.m]\nhedge.enabled = ¶true\ntargets = [{{ provider = \"openai\", model = \"gpt-4.1\" }}]"
-        ),
-        "models.m.hedge.enabled: hedging is not carried out yet: no second attempt starts before the first is late",
-    );
-    check_warning(
         "[providers.a]\ndialect = \"anthropic\"\nregions.r.base_url = \"http://x/v1\"\n[models.m]\n\
          targets = [¶{ provider = \"a\", model = \"claude-sonnet-4-5\" }]",
         "models.m.targets[0]: targets of the anthropic dialect are not served yet: it is no candidate",

@@ -6,6 +6,7 @@ mod context;
 mod deadlines;
 mod endings;
 mod faults;
+mod hedges;
 mod life;
 mod limits;
 mod outage;

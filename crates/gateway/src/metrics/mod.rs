@@ -52,6 +52,7 @@ pub(crate) struct Metrics {
     requests: Family<2, Sum>,
     attempts: Family<4, Sum>,
     failovers: Family<3, Sum>,
+    hedges: Family<1, Sum>,
     rescues: Family<1, Sum>,
     transitions: Family<4, Sum>,
     advised: Family<3, Sum>,
@@ -82,6 +83,11 @@ impl Metrics {
                 "outrigger_failovers_total",
                 ["from", "to", "class"],
                 "Requests that went on at another place, and why.",
+            ),
+            hedges: Family::counter(
+                "outrigger_hedges_total",
+                ["result"],
+                "Attempts beside slow ones by what came of them: won, lost, failed.",
             ),
             rescues: Family::counter(
                 "outrigger_rescues_total",
@@ -129,6 +135,7 @@ impl Metrics {
             Notice::Failover { from, to, class, .. } => {
                 self.failovers.add([endpoint(from), endpoint(to), class.as_str().into()], 1.0);
             }
+            Notice::Hedge { result, .. } => self.hedges.add([result.as_str().into()], 1.0),
             Notice::Rescue { result, .. } => self.rescues.add([result.as_str().into()], 1.0),
             Notice::Transition { route, to, .. } => {
                 let [provider, region, model] = place(route);
@@ -209,6 +216,7 @@ impl Metrics {
         self.requests.write(&mut page);
         self.attempts.write(&mut page);
         self.failovers.write(&mut page);
+        self.hedges.write(&mut page);
         self.rescues.write(&mut page);
         self.transitions.write(&mut page);
         self.advised.write(&mut page);
