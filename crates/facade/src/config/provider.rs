@@ -142,7 +142,7 @@ pub struct Region {
     /// Headers that go with each request. Their values may be secret.
     #[serde(default, deserialize_with = "super::values::in_order")]
     pub headers: Vec<(String, Secret)>,
-    /// Azure's `api-version`. Absent: none is sent.
+    /// Azure's `api-version`, which its paths below deployments need. Absent: none is sent.
     #[serde(default)]
     pub api_version: Option<String>,
     /// PEM file of certificate authorities to trust instead of the system's.

@@ -5,6 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use breaker::BreakerConfig;
 use http::{HeaderName, HeaderValue};
 use url::Url;
+use wire::Dialect;
 
 use super::{
     Config, LEAST_FIRST_TOKEN, LONGEST, Limit, MOST_ATTEMPTS, Provider, Region, Retry, Secret, Target,
@@ -174,7 +175,32 @@ impl Rules {
             }
         }
         for (name, region) in &provider.regions {
-            self.region(&path.key("regions").key(name), region);
+            let path = path.key("regions").key(name);
+            self.region(&path, region);
+            self.api_version(&path, provider.dialect, region);
+        }
+    }
+
+    /// Azure's versions: what they may be, and who needs one.
+    fn api_version(&mut self, path: &Path, dialect: Dialect, region: &Region) {
+        let is_odd = |byte: u8| !(byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        let base = region.base_url.path().trim_end_matches('/');
+        let is_classic = base == "/openai" || base.contains("/deployments/");
+        match &region.api_version {
+            Some(_) if dialect != Dialect::Azure => {
+                let fault = Fault::new(path.key("api_version"), "only the azure dialect has versions");
+                self.faults.push(fault.help("leave it out, or set `dialect = \"azure\"`".to_owned()));
+            }
+            Some(version) if version.is_empty() || version.bytes().any(is_odd) => {
+                self.fault(path.key("api_version"), "a version has letters, digits, `-`, `.` and `_`");
+            }
+            None if dialect == Dialect::Azure && is_classic => {
+                let fault =
+                    Fault::new(path.key("base_url"), "Azure's paths below deployments need a version");
+                let help = "add `api_version`, or let the URL end with its host or with `/openai/v1`";
+                self.faults.push(fault.help(help.to_owned()));
+            }
+            Some(_) | None => {}
         }
     }
 
@@ -194,14 +220,6 @@ impl Rules {
                 Ok(_) => {}
             }
             self.header_value(path, value);
-        }
-        let is_odd = |byte: u8| !(byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-        if region
-            .api_version
-            .as_deref()
-            .is_some_and(|version| version.is_empty() || version.bytes().any(is_odd))
-        {
-            self.fault(path.key("api_version"), "a version has letters, digits, `-`, `.` and `_`");
         }
         if let Some(proxy) = &region.proxy {
             self.is_http(&path.key("proxy"), proxy);

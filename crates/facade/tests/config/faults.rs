@@ -207,6 +207,23 @@ fn a_provider_can_be_reached() {
          leave out what follows `?` or `#`; Azure's version goes into `api_version`",
     );
     check(
+        &provider("base_url = \"http://a/v1\"\napi_version = ¶\"2024-10-21\""),
+        "providers.p.regions.global.api_version: only the azure dialect has versions; leave it out, or set \
+         `dialect = \"azure\"`",
+    );
+    let azure = |keys: &str| format!("[providers.p]\ndialect = \"azure\"\n{keys}");
+    check(
+        &azure("base_url = \"http://a\"\napi_version = ¶\"2024&x\""),
+        "providers.p.regions.global.api_version: a version has letters, digits, `-`, `.` and `_`",
+    );
+    for base in ["http://a/openai/", "http://a/openai/deployments/mine"] {
+        check(
+            &azure(&format!("base_url = ¶\"{base}\"")),
+            "providers.p.regions.global.base_url: Azure's paths below deployments need a version; add `api_version`, or let \
+             the URL end with its host or with `/openai/v1`",
+        );
+    }
+    check(
         &provider("base_url = ¶\"http://a\"\n[providers.p.regions.us]\nbase_url = \"http://b\""),
         "providers.p.base_url: the provider has regions too; move it into a region of its own",
     );
