@@ -16,18 +16,22 @@ use crate::{
 /// What `request` asks of the engine.
 ///
 /// # Errors
-/// [`CallError::ModelNotFound`], [`CallError::UnsupportedEndpoint`], [`CallError::UnknownRegion`],
-/// [`CallError::ResidencyUnsatisfiable`].
+/// [`CallError::ModelNotFound`], [`CallError::UnsupportedEndpoint`], [`CallError::Untranslatable`],
+/// [`CallError::UnknownRegion`], [`CallError::ResidencyUnsatisfiable`].
 pub(crate) fn of(plan: &Plan, request: &Request) -> Result<Ask, CallError> {
     let name = request.model();
     let not_found = || CallError::ModelNotFound { model: name.to_owned() };
     let model = plan.model(name).ok_or_else(not_found)?;
     let mut ask = Ask::new(model, request.is_stream());
     ask.api = request.api;
-    // Nothing is translated yet.
-    ask.translates = false;
+    let untranslatable = translates(plan, &ask, request).err();
+    ask.translates = untranslatable.is_none();
     if !serving(plan, &ask).any(|_| true) {
-        return Err(CallError::UnsupportedEndpoint { model: name.to_owned(), api: request.api.path() });
+        let model = name.to_owned();
+        return Err(match untranslatable {
+            Some(reason) => CallError::Untranslatable { model, reason },
+            None => CallError::UnsupportedEndpoint { model, api: request.api.path() },
+        });
     }
     ask.prefer = preferred(plan, request)?;
     ask.residency = residency(plan, &ask, request)?;
@@ -52,7 +56,6 @@ fn is_plain_text(request: &Request) -> bool {
 pub(crate) fn for_explanation(plan: &Plan, model: &str, region: Option<&str>) -> Result<Ask, CallError> {
     let number = plan.model(model).ok_or_else(|| CallError::ModelNotFound { model: model.to_owned() })?;
     let mut ask = Ask::new(number, true);
-    ask.translates = false;
     if let Some(region) = region {
         ask.prefer =
             plan.near(region).ok_or_else(|| CallError::UnknownRegion { region: region.to_owned() })?;
@@ -99,6 +102,14 @@ fn residency(plan: &Plan, ask: &Ask, request: &Request) -> Result<Option<Vec<Arc
 fn serving<'a>(plan: &'a Plan, ask: &'a Ask) -> impl Iterator<Item = usize> {
     let tiers = plan.models.get(ask.model).map_or(&[][..], |model| model.tiers.as_slice());
     tiers.iter().flatten().copied().filter(|&number| plan.serves(number, ask.api, ask.translates))
+}
+
+/// Whether the request can be said in the other dialects that its model is served in. It is looked at only where there are any.
+fn translates(plan: &Plan, ask: &Ask, request: &Request) -> Result<(), wire::Untranslatable> {
+    if serving(plan, ask).all(|number| plan.serves(number, ask.api, false)) {
+        return Ok(());
+    }
+    wire::chat_is_translatable(&request.body)
 }
 
 /// A key for affinity. Stable within a process, which is all that keeping a prompt cache warm needs.

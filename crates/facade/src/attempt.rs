@@ -10,14 +10,16 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use transport::{ErrorKind, Phase, Response, Sent, TransportError};
-use wire::{Class, Usage};
+use wire::{Api, Class, Usage};
 
 use crate::{
     engine::{AttemptFailure, CallId, Event},
+    form::Form,
     outgoing::Outgoing,
     reader::{Progress, Reader},
+    request::Request,
     shared::Shared,
 };
 
@@ -63,7 +65,7 @@ pub(crate) async fn run(
     ordinal: u8,
     deployment: usize,
 ) -> Ended {
-    let Some(request) = outgoing.to(deployment) else {
+    let Some((sent, request)) = outgoing.to(deployment) else {
         return failed(AttemptFailure::new(Class::CallerFault));
     };
     let response = match shared.transport.send(request).await {
@@ -74,18 +76,20 @@ pub(crate) async fn run(
     let full_for = full_for(&headers, shared.wall());
     shared.tell(Event::Head { call, attempt: ordinal, full_for }, &mut Vec::new());
     let head = Head { status, headers };
+    let form = form(&shared, &outgoing.request, sent);
     if !status.is_success() {
         let mut reader = Reader::plain(body);
         // A refusal that breaks off or dawdles is classified by its status.
         let held = tokio::time::timeout(REFUSAL_TIME, hold(&mut reader, wire::MAX_ERROR_BODY)).await;
-        return refused(&shared, head, held.map(|(body, _)| body).unwrap_or_default());
+        return refused(&shared, &form, head, held.map(|(body, _)| body).unwrap_or_default());
     }
     if outgoing.request.is_stream() && is_event_stream(&head.headers) {
-        return first_content(head, Reader::events(body, outgoing.mendable)).await;
+        return first_content(head, form.events(body, outgoing.mendable)).await;
     }
     let mut reader = Reader::plain(body);
     match hold(&mut reader, shared.max_held).await {
-        (_, Progress::Read { .. }) if outgoing.request.is_stream() => {
+        // A form can be changed only when it is all there, and nobody reads what is no stream as one.
+        (_, Progress::Read { .. }) if outgoing.request.is_stream() || form.is_translated() => {
             failed(AttemptFailure { status: Some(status.as_u16()), ..AttemptFailure::new(Class::Malformed) })
         }
         (beginning, Progress::Read { .. }) => {
@@ -95,7 +99,7 @@ pub(crate) async fn run(
         (_, Progress::Broken(class)) => {
             failed(AttemptFailure { status: Some(status.as_u16()), ..AttemptFailure::new(class) })
         }
-        (bytes, Progress::End) => whole(head, bytes, outgoing.request.is_stream()),
+        (bytes, Progress::End) => whole(&form, head, bytes, outgoing.request.is_stream()),
     }
 }
 
@@ -147,8 +151,8 @@ async fn hold(reader: &mut Reader, limit: usize) -> (Bytes, Progress) {
 }
 
 /// A plain answer that came whole. That the bytes are all there does not make them an answer.
-fn whole(head: Head, bytes: Bytes, stream_wanted: bool) -> Ended {
-    let facts = wire::read_answer(wire::Api::Chat, &bytes);
+fn whole(form: &Form, head: Head, bytes: Bytes, stream_wanted: bool) -> Ended {
+    let (bytes, facts) = form.whole(bytes);
     // A stream was asked for: an answer that does not stream is not what the caller can read.
     let malformed = || stream_wanted.then(|| wire::Failure::new(Class::Malformed));
     match facts.failure().or_else(malformed) {
@@ -169,7 +173,7 @@ fn in_band(head: Head, said: &wire::Failure, body: Bytes) -> Ended {
 }
 
 /// A refusal: its class is read from its body, not only from its status.
-fn refused(shared: &Shared, head: Head, body: Bytes) -> Ended {
+fn refused(shared: &Shared, form: &Form, mut head: Head, body: Bytes) -> Ended {
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     let said = wire::classify(head.status.as_u16(), header, &body, shared.wall());
     let failure = AttemptFailure {
@@ -177,7 +181,16 @@ fn refused(shared: &Shared, head: Head, body: Bytes) -> Ended {
         retry_after: said.retry_after,
         ..AttemptFailure::new(said.class)
     };
-    Ended::Failed { failure, refusal: Some(Refusal { head, body }) }
+    if form.is_translated() {
+        head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    Ended::Failed { failure, refusal: Some(Refusal { head, body: form.refusal(body) }) }
+}
+
+/// The form of an answer that begins now.
+fn form(shared: &Shared, request: &Request, sent: Api) -> Form {
+    let since = shared.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Form { asked: request.api, sent, include_usage: request.facts.include_usage, created: since.as_secs() }
 }
 
 /// How long no further request fits, by the provider's own count.

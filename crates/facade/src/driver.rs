@@ -63,7 +63,7 @@ impl Drive {
         let mendable = ask.rescuable && shared.plan.models.get(model).is_some_and(rescues);
         // 2. The engine picks: registry, circuits, budget.
         shared.tell(Event::Asked { call, ask }, &mut actions);
-        let outgoing = Arc::new(Outgoing { plan: Arc::clone(&shared.plan), request, mendable });
+        let outgoing = Arc::new(Outgoing::new(Arc::clone(&shared.plan), request, mendable));
         let attempts = Attempts::new(Arc::clone(&shared), call);
         Self {
             shared,
@@ -163,7 +163,7 @@ impl Drive {
             first_token: now().saturating_duration_since(self.began),
             idle: timeouts.idle,
             longest: timeouts.stream_max,
-            choices: self.outgoing.request.facts.choices,
+            choices: self.outgoing.request.choices(),
         };
         // The call goes on as a stream: its token goes with it.
         let in_progress = self.in_progress.take().unwrap_or_else(|| self.shared.enter());

@@ -31,6 +31,15 @@ pub enum CallError {
         /// The kind of request.
         api: &'static str,
     },
+    /// The model is served only by providers of another dialect, in which this request cannot be said. Nothing was sent.
+    #[error("model `{model}` is served in another dialect only, and there {reason}")]
+    #[non_exhaustive]
+    Untranslatable {
+        /// The model.
+        model: String,
+        /// Which field stands in the way, and why.
+        reason: wire::Untranslatable,
+    },
     /// The request names a region that no provider has. Nothing was sent.
     #[error("no region `{region}` is configured")]
     #[non_exhaustive]
@@ -124,7 +133,7 @@ impl CallError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::ModelNotFound { .. } => "model_not_found",
-            Self::UnsupportedEndpoint { .. } => "unsupported_endpoint",
+            Self::UnsupportedEndpoint { .. } | Self::Untranslatable { .. } => "unsupported_endpoint",
             Self::UnknownRegion { .. } => "unknown_region",
             Self::ResidencyUnsatisfiable { .. } => "residency_unsatisfiable",
             Self::NoDeployment { .. } => "no_deployment_available",
@@ -143,6 +152,7 @@ impl CallError {
         match self {
             Self::ModelNotFound { .. } => StatusCode::NOT_FOUND,
             Self::UnsupportedEndpoint { .. }
+            | Self::Untranslatable { .. }
             | Self::UnknownRegion { .. }
             | Self::ResidencyUnsatisfiable { .. } => StatusCode::BAD_REQUEST,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -185,6 +195,13 @@ pub enum RequestError {
     /// The body is not what its kind of request must be.
     #[error("{0}")]
     Body(#[from] wire::BadRequest),
+    /// It asks for a stream, and this kind of request has none.
+    #[error("{api} cannot be streamed")]
+    #[non_exhaustive]
+    NeverStreams {
+        /// The kind of request.
+        api: wire::Api,
+    },
 }
 
 /// Why a client could not be built.

@@ -140,17 +140,20 @@ fn asked_by_chat(shared: &Shared, endpoint: usize, place: &Endpoint) -> Option<u
 /// The list of models, or a chat of one token, which is billed and finds out more.
 fn request(shared: &Shared, asked: Option<usize>, place: &Endpoint) -> transport::Request {
     let deployment = asked.and_then(|number| shared.plan.deployments.get(number));
-    let (method, url, body) = match deployment {
-        Some(deployment) => {
+    let chat = wire::Api::Chat.at(place.dialect);
+    let url = deployment.zip(chat).and_then(|(deployment, api)| deployment.url(api));
+    let (method, url, body) = match (deployment, url) {
+        (Some(deployment), Some(url)) => {
+            // Chat and messages have this much in common.
             let messages = serde_json::json!([{ "role": "user", "content": "ping" }]);
             let body = serde_json::json!({ "model": &*deployment.route.model, "messages": messages, "max_tokens": 1 });
-            (Method::POST, &place.chat, body.to_string())
+            (Method::POST, url, body.to_string())
         }
-        None => (Method::GET, &place.models, String::new()),
+        _ => (Method::GET, &place.models, String::new()),
     };
     let mut request = transport::Request::new(method, url.clone(), Arc::clone(&place.pool));
     request.headers = place.headers.clone();
-    if deployment.is_none() {
+    if request.method == Method::GET {
         request.headers.remove(http::header::CONTENT_TYPE);
     }
     request.body = body.into();

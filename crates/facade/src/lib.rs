@@ -52,6 +52,7 @@ pub mod config;
 mod driver;
 pub mod engine;
 mod error;
+mod form;
 mod given;
 mod health;
 pub mod observe;

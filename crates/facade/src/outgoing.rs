@@ -1,12 +1,20 @@
-//! A request on its way out: the caller's bytes with the model's name replaced, the endpoint's headers, nothing else.
+//! A request on its way out: the caller's bytes with the model's name replaced, the endpoint's headers, nothing else. For a
+//! deployment of another dialect they are written anew, once a call.
 
-use std::sync::Arc;
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method};
 use transport::{Body, Pool};
+use wire::Api;
 
-use crate::{engine::Plan, request::Request};
+use crate::{
+    engine::{ANTHROPIC_VERSION, Plan},
+    request::Request,
+};
 
 /// Callers' headers that may go to any provider; a provider's `forward_headers` adds its own.
 const FORWARDED: [HeaderName; 7] = [
@@ -34,19 +42,39 @@ pub(crate) struct Outgoing {
     pub request: Request,
     /// Whether the answer's text is to be remembered, so that it can be mended should it break off.
     pub mendable: bool,
+    /// The request in the form of the other dialect, once a deployment of that is tried; none when there is no such form.
+    translated: OnceLock<Option<Named>>,
+}
+
+/// A body, and where the model's name stands in it.
+#[derive(Debug)]
+struct Named {
+    body: Bytes,
+    model: Range<usize>,
 }
 
 impl Outgoing {
-    /// The request as it goes to one deployment, or `None` when the plan has no such deployment.
-    pub(crate) fn to(&self, deployment: usize) -> Option<transport::Request> {
+    pub(crate) fn new(plan: Arc<Plan>, request: Request, mendable: bool) -> Self {
+        Self { plan, request, mendable, translated: OnceLock::new() }
+    }
+
+    /// The request as it goes to one deployment, with its kind there; none when it cannot go there.
+    pub(crate) fn to(&self, deployment: usize) -> Option<(Api, transport::Request)> {
         let deployment = self.plan.deployments.get(deployment)?;
         let endpoint = self.plan.endpoints.get(deployment.endpoint)?;
-        let mut out = transport::Request::new(Method::POST, endpoint.chat.clone(), self.pool(&endpoint.pool));
+        let sent = self.request.api.at(endpoint.dialect)?;
+        let is_translated = sent != self.request.api;
+        let url = deployment.url(sent)?.clone();
+        let mut out = transport::Request::new(Method::POST, url, self.pool(&endpoint.pool));
         out.headers = endpoint.headers.clone();
         for name in self.request.headers.keys() {
             let may_pass = FORWARDED.contains(name) || endpoint.forward.contains(name);
-            // What the configuration sets for the endpoint is not the caller's to change.
-            if !may_pass || endpoint.own_headers.contains(name) {
+            // What the configuration sets for the endpoint is not the caller's to change, and the version of a body that we
+            // wrote is ours to name.
+            if !may_pass
+                || endpoint.own_headers.contains(name)
+                || (is_translated && *name == ANTHROPIC_VERSION)
+            {
                 continue;
             }
             out.headers.remove(name);
@@ -54,13 +82,18 @@ impl Outgoing {
                 out.headers.append(name.clone(), value.clone());
             }
         }
-        out.body = self.body(&deployment.model_json);
-        Some(out)
+        out.body = if is_translated {
+            let Named { body, model } = self.translated.get_or_init(|| translated(&self.request)).as_ref()?;
+            named(body, model.clone(), &deployment.model_json)
+        } else {
+            named(&self.request.body, self.request.model_range(), &deployment.model_json)
+        };
+        Some((sent, out))
     }
 
     /// The same request, made to begin its answer again. Whoever mends an answer remembers it already.
     pub(crate) fn again(&self) -> Self {
-        Self { plan: Arc::clone(&self.plan), request: self.request.clone(), mendable: false }
+        Self::new(Arc::clone(&self.plan), self.request.clone(), false)
     }
 
     /// The request made to go on from what was said, which took so many tokens; none where it cannot be.
@@ -81,16 +114,21 @@ impl Outgoing {
             _ => Arc::clone(shared),
         }
     }
+}
 
-    /// The caller's body with another model's name: three slices, no copy.
-    fn body(&self, model_json: &Bytes) -> Body {
-        let range = self.request.model_range();
-        let body = &self.request.body;
-        if body.get(range.clone()) == Some(&**model_json) {
-            return Body::from(body.clone());
-        }
-        Body::from_slices([body.slice(..range.start), model_json.clone(), body.slice(range.end..)])
+/// A body with another model's name: three slices, no copy.
+fn named(body: &Bytes, range: Range<usize>, model_json: &Bytes) -> Body {
+    if body.get(range.clone()) == Some(&**model_json) {
+        return Body::from(body.clone());
     }
+    Body::from_slices([body.slice(..range.start), model_json.clone(), body.slice(range.end..)])
+}
+
+/// A chat in Anthropic's form. What it says does not depend on the model, whose name is put in for each deployment.
+fn translated(request: &Request) -> Option<Named> {
+    let body: Bytes = wire::chat_to_messages(&request.body, request.model()).ok()?.into();
+    let model = wire::skim_request(&body).ok()?.model_range;
+    Some(Named { body, model })
 }
 
 /// Of a provider's headers, those that may go back to the caller.

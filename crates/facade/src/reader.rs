@@ -1,7 +1,8 @@
 //! Reads a streamed answer: bytes pass through untouched, whole frames only, while what they say is noted.
 //!
 //! A frame that is not yet complete is held back, so that an error can be told between frames when the upstream breaks off
-//! in the middle of one. A chunk that ends on a frame's end (nearly all do) goes on as it came, without a copy.
+//! in the middle of one. A chunk that ends on a frame's end (nearly all do) goes on as it came, without a copy. Frames of another
+//! dialect are written anew before they are looked at.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 use transport::{ErrorKind, Phase, ResponseBody};
-use wire::{AnswerFacts, Class, SseEvent, SseFramer};
+use wire::{AnswerFacts, Api, ChatFromMessages, Class, SseEvent, SseFramer};
 
 use crate::given::Given;
 
@@ -36,6 +37,8 @@ pub(crate) struct Reader {
     /// Gone once it has ended, and its connection with it.
     body: Option<ResponseBody>,
     framing: Framing,
+    /// What the frames become before they are read, where they are another dialect's.
+    translation: Option<Box<Translation>>,
     /// Whole frames, ready for the caller.
     ready: VecDeque<Bytes>,
     /// Bytes in them.
@@ -44,7 +47,7 @@ pub(crate) struct Reader {
     tail: Vec<Bytes>,
     /// What the stream has said so far.
     pub said: AnswerFacts,
-    /// `[DONE]` was there.
+    /// The last frame was there.
     pub done: bool,
     /// The text that was passed on, where it is remembered.
     pub given: Option<Box<Given>>,
@@ -54,15 +57,48 @@ pub(crate) struct Reader {
 
 #[derive(Debug)]
 enum Framing {
-    Events(SseFramer),
+    Events { framer: SseFramer, api: Api },
     Plain,
 }
 
+#[derive(Debug)]
+struct Translation {
+    framer: SseFramer,
+    chat: ChatFromMessages,
+    /// What the stream said before it was translated: the caller need not want to know of its tokens.
+    said: AnswerFacts,
+}
+
+impl Translation {
+    /// The frames that a chunk becomes, whole ones or none; none at all when it is not what can be translated.
+    fn of(&mut self, chunk: &[u8]) -> Option<Bytes> {
+        let Self { framer, chat, said } = self;
+        let (mut out, mut readable) = (Vec::new(), true);
+        let fed = framer.feed(chunk, |event| {
+            if let SseEvent::Data { event, data } = event {
+                readable &= chat.on_event(event, data, &mut out).is_ok();
+                said.absorb(&wire::read_frame(Api::Messages, event, data));
+            }
+        });
+        (readable && fed.is_ok()).then(|| out.into())
+    }
+}
+
 impl Reader {
-    /// Reads an event stream, and remembers its text if it is to be `mendable`.
-    pub(crate) fn events(body: ResponseBody, mendable: bool) -> Self {
+    /// Reads an event stream that answers a request of this kind, and remembers its text if it is to be `mendable`.
+    pub(crate) fn events(body: ResponseBody, api: Api, mendable: bool) -> Self {
         let given = mendable.then(Box::default);
-        Self { given, ..Self::new(body, Framing::Events(SseFramer::new(MAX_FRAME))) }
+        Self { given, ..Self::new(body, Framing::Events { framer: SseFramer::new(MAX_FRAME), api }) }
+    }
+
+    /// The same, of a stream in Anthropic's form that is to become OpenAI's chat.
+    pub(crate) fn translated(mut self, chat: ChatFromMessages) -> Self {
+        self.translation = Some(Box::new(Translation {
+            framer: SseFramer::new(MAX_FRAME),
+            chat,
+            said: AnswerFacts::of_stream(),
+        }));
+        self
     }
 
     /// Reads a plain answer, of which only the proper end is watched.
@@ -75,6 +111,7 @@ impl Reader {
         Self {
             body: Some(body),
             framing,
+            translation: None,
             ready,
             held: 0,
             tail,
@@ -92,9 +129,24 @@ impl Reader {
         self
     }
 
-    /// Whether the answer is an event stream, which ends with a finish reason and `[DONE]`.
+    /// Whether the answer is an event stream, which ends with a finish reason and a last frame.
     pub(crate) fn is_events(&self) -> bool {
-        matches!(self.framing, Framing::Events(_))
+        matches!(self.framing, Framing::Events { .. })
+    }
+
+    /// What an event stream that gave its finish reason still owes its caller: usage, where a translation has it, and the
+    /// last frame. Nothing a second time.
+    pub(crate) fn closing(&mut self) -> Option<Bytes> {
+        let Framing::Events { api, .. } = self.framing else { return None };
+        if std::mem::replace(&mut self.done, true) {
+            return None;
+        }
+        let Some(translation) = &mut self.translation else {
+            return api.closing_frame().map(|frame| Bytes::from_static(frame.as_bytes()));
+        };
+        let mut out = Vec::new();
+        translation.chat.finish(&mut out);
+        (!out.is_empty()).then(|| out.into())
     }
 
     /// The next whole frames for the caller.
@@ -148,19 +200,23 @@ impl Reader {
         Poll::Ready(progress)
     }
 
-    fn take_in(&mut self, chunk: Bytes) -> Progress {
-        let Framing::Events(framer) = &mut self.framing else {
+    fn take_in(&mut self, mut chunk: Bytes) -> Progress {
+        if let Some(translation) = &mut self.translation {
+            let Some(translated) = translation.of(&chunk) else { return Progress::Broken(Class::Malformed) };
+            chunk = translated;
+        }
+        let Framing::Events { framer, api } = &mut self.framing else {
             self.make_ready(chunk);
             return Progress::Read { content: true };
         };
-        let (said, done, given) = (&mut self.said, &mut self.done, &mut self.given);
+        let (api, said, done, given) = (*api, &mut self.said, &mut self.done, &mut self.given);
         if let Some(given) = given {
             given.begin();
         }
         let mut content = false;
         let fed = framer.feed(&chunk, |event| {
             if let SseEvent::Data { event, data } = event {
-                let frame = wire::read_frame(wire::Api::Chat, event, data);
+                let frame = wire::read_frame(api, event, data);
                 content |= frame.content;
                 *done |= frame.done;
                 said.absorb(&frame);
@@ -169,6 +225,9 @@ impl Reader {
                 }
             }
         });
+        if let Some(translation) = &self.translation {
+            self.said.usage = translation.said.usage;
+        }
         let broken = match (fed, &self.said) {
             (_, AnswerFacts { error: Some(error), .. }) => error.class,
             (Ok(fed), AnswerFacts { malformed: false, .. }) => {

@@ -44,13 +44,49 @@ impl Request {
         Self::new(Api::Chat, body)
     }
 
+    /// A request for OpenAI's older text completions.
+    ///
+    /// # Errors
+    /// As [`chat`](Self::chat).
+    pub fn completions(body: impl Into<Bytes>) -> Result<Self, RequestError> {
+        Self::new(Api::Completions, body)
+    }
+
+    /// A request for embeddings, in OpenAI's form.
+    ///
+    /// # Errors
+    /// As [`chat`](Self::chat), and [`RequestError::NeverStreams`].
+    pub fn embeddings(body: impl Into<Bytes>) -> Result<Self, RequestError> {
+        Self::new(Api::Embeddings, body)
+    }
+
+    /// A request to OpenAI's Responses API.
+    ///
+    /// # Errors
+    /// As [`chat`](Self::chat).
+    pub fn responses(body: impl Into<Bytes>) -> Result<Self, RequestError> {
+        Self::new(Api::Responses, body)
+    }
+
+    /// A request to Anthropic's Messages API.
+    ///
+    /// # Errors
+    /// As [`chat`](Self::chat).
+    pub fn messages(body: impl Into<Bytes>) -> Result<Self, RequestError> {
+        Self::new(Api::Messages, body)
+    }
+
     /// A request of a given kind.
     ///
     /// # Errors
     /// [`RequestError::Body`] when the body is not a JSON object with a `model`; it says where.
+    /// [`RequestError::NeverStreams`] when a stream is asked for where there is none.
     pub fn new(api: Api, body: impl Into<Bytes>) -> Result<Self, RequestError> {
         let body = body.into();
         let facts = wire::skim_request(&body)?;
+        if facts.stream && api == Api::Embeddings {
+            return Err(RequestError::NeverStreams { api });
+        }
         Ok(Self {
             api,
             body,
@@ -122,6 +158,19 @@ impl Request {
     /// Whether a stream is asked for.
     pub fn is_stream(&self) -> bool {
         self.facts.stream
+    }
+
+    /// The kind of request.
+    pub fn api(&self) -> Api {
+        self.api
+    }
+
+    /// How many finish reasons make an answer whole.
+    pub(crate) fn choices(&self) -> u64 {
+        match self.api {
+            Api::Chat | Api::Completions => self.facts.choices,
+            _ => 1,
+        }
     }
 
     /// The same wishes with another body of the same kind.

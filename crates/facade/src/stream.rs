@@ -42,9 +42,8 @@ use crate::{
 };
 use mending::Mending;
 
-/// How long a stream that has given its finish reason may take for usage and `[DONE]`, which we then supply.
+/// How long a stream that has given its finish reason may take for usage and its last frame, which we then supply.
 const AFTERWORD: Duration = Duration::from_secs(2);
-const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
 
 /// What a stream needs to know of its call.
 #[derive(Debug)]
@@ -263,7 +262,8 @@ impl Stream for AnswerStream {
                 Some(Ok(owes_done)) => {
                     this.succeed();
                     this.ending = Some(Ok(false));
-                    return Poll::Ready(if owes_done { Some(Ok(DONE)) } else { None });
+                    let closing = owes_done.then(|| this.reader.closing()).flatten();
+                    return Poll::Ready(closing.map(Ok));
                 }
                 Some(Err(_)) if this.in_progress.is_none() => return Poll::Ready(None),
                 Some(Err(class)) => {

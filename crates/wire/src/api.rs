@@ -37,6 +37,18 @@ impl Api {
         }
     }
 
+    /// The frame that ends a stream of this kind and says nothing but that, so that it can be supplied where a provider left it
+    /// out; none where the last frame says something, or nothing streams.
+    #[must_use]
+    pub const fn closing_frame(self) -> Option<&'static str> {
+        match self {
+            Self::Chat | Self::Completions => Some("data: [DONE]\n\n"),
+            Self::Messages => Some("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"),
+            // `response.completed` holds the whole answer, which only its provider can give.
+            Self::Responses | Self::Embeddings => None,
+        }
+    }
+
     /// The kind of request that a deployment of `dialect` is sent for this one; none when it cannot serve it.
     ///
     /// The same kind means that bytes pass through; another one means a translation.

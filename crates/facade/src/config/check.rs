@@ -33,7 +33,6 @@ pub(super) fn names(config: &Config) -> (Vec<Fault>, Vec<Warning>) {
     names.preference(&Path::new(["routing"]), config.routing.preferred_region.as_deref());
     names.shared_urls();
     names.prices();
-    names.not_yet();
     (names.faults, names.warnings)
 }
 
@@ -259,22 +258,6 @@ impl<'c> Names<'c> {
                     let help =
                         "add `price = { input = ..., output = ... }`, USD per million tokens".to_owned();
                     self.warnings.push(Fault::new(path, message).help(help));
-                }
-            }
-        }
-    }
-}
-
-impl Names<'_> {
-    /// What a file may say and no client does yet is said, so that nobody counts on it.
-    fn not_yet(&mut self) {
-        for (name, model) in &self.config.models {
-            let path = Path::new(["models", name]);
-            for (index, target) in model.targets.iter().enumerate() {
-                let provider = self.config.providers.iter().find(|(name, _)| *name == target.provider);
-                if provider.is_some_and(|(_, provider)| provider.dialect == wire::Dialect::Anthropic) {
-                    let message = "targets of the anthropic dialect are not served yet: it is no candidate";
-                    self.warnings.push(Fault::new(path.key("targets").index(index), message));
                 }
             }
         }

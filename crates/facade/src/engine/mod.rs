@@ -43,9 +43,8 @@ use wire::PriceTable;
 
 pub(crate) use check::Check;
 pub use event::{Action, Ask, AttemptFailure, CallId, Event};
-pub(crate) use plan::Endpoint;
-pub(crate) use plan::ModelPlan;
 pub use plan::Plan;
+pub(crate) use plan::{Endpoint, ModelPlan, VERSION as ANTHROPIC_VERSION};
 pub use view::{DeploymentStatus, RetryBudgetStatus};
 
 use crate::{error::BuildError, observe::Route};

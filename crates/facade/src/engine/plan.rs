@@ -41,8 +41,7 @@ pub(crate) struct Endpoint {
     pub pool: Arc<Pool>,
     /// The credential and the configured headers; its sensitive values are marked.
     pub headers: HeaderMap,
-    /// URL of a chat request, and of the list of models.
-    pub chat: Url,
+    /// URL of the list of models.
     pub models: Url,
     /// Callers' headers that may pass, beside those that always may.
     pub forward: Vec<HeaderName>,
@@ -56,6 +55,8 @@ pub(crate) struct Endpoint {
 pub(crate) struct Deployment {
     pub endpoint: usize,
     pub route: Route,
+    /// URLs of the kinds of request that can be sent here.
+    urls: Vec<(Api, Url)>,
     /// The provider's model name as a JSON string, ready to be put into a body.
     pub model_json: bytes::Bytes,
     pub weight: f64,
@@ -244,6 +245,10 @@ impl Endpoint {
         pool.ca_file.clone_from(&region.ca_file);
         pool.proxy.clone_from(&region.proxy);
         let mut headers = HeaderMap::new();
+        if provider.dialect == Dialect::Anthropic {
+            // Required there; a caller's own takes its place.
+            headers.insert(VERSION, HeaderValue::from_static(wire::ANTHROPIC_VERSION));
+        }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
@@ -266,8 +271,7 @@ impl Endpoint {
             dialect: provider.dialect,
             pool: Arc::new(pool),
             headers,
-            chat: below(region, Api::Chat.path()),
-            models: below(region, "models"),
+            models: url(provider.dialect, region, "models", ""),
             forward: provider
                 .forward_headers
                 .iter()
@@ -284,9 +288,12 @@ impl Deployment {
         let (provider, region_name) = endpoints
             .get(endpoint)
             .map_or_else(|| ("".into(), "".into()), |at| (Arc::clone(&at.provider), Arc::clone(&at.region)));
+        let dialect = endpoints.get(endpoint).map(|at| at.dialect).unwrap_or_default();
+        let sent = Api::ALL.into_iter().filter(|api| api.at(dialect) == Some(*api));
         Self {
             endpoint,
             route: Route::new(provider, region_name, target.model.as_str()),
+            urls: sent.map(|api| (api, url(dialect, region, api.path(), &target.model))).collect(),
             model_json: serde_json::Value::String(target.model.clone()).to_string().into(),
             weight: target.weight * region.weight,
             limits: region.limits.clone(),
@@ -299,6 +306,11 @@ impl Deployment {
 }
 
 impl Deployment {
+    /// Where a request of a kind goes that can be sent here.
+    pub(crate) fn url(&self, sent: Api) -> Option<&Url> {
+        self.urls.iter().find(|(api, _)| *api == sent).map(|(_, url)| url)
+    }
+
     /// What an answer costs, as the configuration says or else the table.
     pub(crate) fn price(&self, table: &PriceTable, wall: SystemTime) -> Option<wire::Price> {
         let Some(own) = &self.price else { return table.price(&self.route.model, wall) };
@@ -313,6 +325,9 @@ impl Deployment {
     }
 }
 
+/// Which version of Anthropic's API a body is written for.
+pub(crate) const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
 const USER_AGENT: &str = concat!("outrigger/", env!("CARGO_PKG_VERSION"));
 
 fn insert_sensitive(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
@@ -322,13 +337,11 @@ fn insert_sensitive(headers: &mut HeaderMap, name: HeaderName, value: Option<Hea
     }
 }
 
-/// `path` below a region's base URL, whether or not that ends in a slash, with its `api-version` where it has one.
-fn below(region: &Region, path: &str) -> Url {
+/// Where a request for a provider's model goes, below a region's base URL.
+fn url(dialect: Dialect, region: &Region, path: &str, model: &str) -> Url {
     let mut url = region.base_url.clone();
-    let joined = format!("{}/{path}", url.path().trim_end_matches('/'));
-    url.set_path(&joined);
-    if let Some(version) = &region.api_version {
-        url.query_pairs_mut().append_pair("api-version", version);
-    }
+    let place = dialect.place(url.path(), path, model, region.api_version.as_deref());
+    url.set_path(&place.path);
+    url.set_query(place.query.as_deref());
     url
 }

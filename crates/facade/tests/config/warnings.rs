@@ -1,4 +1,4 @@
-//! What is probably not meant, or not carried out yet: a warning, with its place.
+//! What is probably not meant: a warning, with its place.
 
 use super::{SOUND, read};
 
@@ -31,10 +31,5 @@ fn what_is_probably_not_meant_is_a_warning() {
     check_warning(
         "[providers.p]\ndialect = \"openai\"\nregions.a.base_url = ¶\"http://x/v1\"\nregions.b.base_url = \"http://x/v1/\"",
         "providers.p.regions.a.base_url: `p/a`, `p/b` share one base URL: a failure of it takes both",
-    );
-    check_warning(
-        "[providers.a]\ndialect = \"anthropic\"\nregions.r.base_url = \"http://x/v1\"\n[models.m]\n\
-         targets = [¶{ provider = \"a\", model = \"claude-sonnet-4-5\" }]",
-        "models.m.targets[0]: targets of the anthropic dialect are not served yet: it is no candidate",
     );
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
+mod azure;
 mod context;
 mod deadlines;
 mod endings;
@@ -15,5 +16,6 @@ mod streams;
 mod support;
 mod swap;
 mod torn;
+mod translated;
 mod unrescued;
 mod wishes;
