@@ -17,7 +17,7 @@ use crate::workspace::{Package, Workspace};
 pub(crate) enum Length {
     /// What a fresh machine with the toolchain, a C compiler and Python can do.
     Short,
-    /// And what needs a tool that takes minutes to build.
+    /// And what needs a tool that takes minutes to build, or the time for many random scenarios.
     Long,
 }
 
@@ -39,7 +39,19 @@ pub(crate) fn run(workspace: &Workspace, length: Length) -> Result<(), Failure> 
     // All that the tests need, the program for the clients among it: the last step then has nothing left to build.
     cargo(&["build", "--workspace", "--lib", "--bins", "--tests", "--examples"])?;
     clients::run_against(workspace, &clients::built_program(workspace))?;
-    Step::cargo(&workspace.root, &["test", "--workspace"]).run_last()
+    tests(workspace, length)
+}
+
+/// Cases of a property in the long form: sixteen times proptest's own number. Those that set a number of their own keep it.
+const CASES: &str = "4096";
+
+/// Runs all tests; the long form plays many more random scenarios.
+pub(crate) fn tests(workspace: &Workspace, length: Length) -> Result<(), Failure> {
+    let tests = Step::cargo(&workspace.root, &["test", "--workspace"]);
+    match length {
+        Length::Short => tests.run_last(),
+        Length::Long => tests.variable("PROPTEST_CASES", CASES).run_last(),
+    }
 }
 
 /// Builds the documentation of all crates and refuses its warnings.

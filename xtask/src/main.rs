@@ -20,7 +20,8 @@ use workspace::Workspace;
 
 const USAGE: &str = "\
 usage: cargo xtask VERB
-  ci [--long]   the gate: fmt, tidy, layers, clippy, docs, real clients, tests; --long adds licences, bans, sources
+  ci [--long]   the gate: fmt, tidy, layers, clippy, docs, real clients, tests; --long adds licences, bans, sources, cases
+  test [--long] all tests; --long draws sixteen times as many cases for those that draw them
   tidy          the rules of the house that no compiler knows
   layers        who may depend on whom
   docs          the documentation, warnings refused
@@ -49,6 +50,8 @@ fn run(words: &[&str]) -> Option<Result<(), Failure>> {
     let chore: fn(&Workspace) -> Result<(), Failure> = match words {
         ["ci"] => |workspace| ci::run(workspace, ci::Length::Short),
         ["ci", "--long"] => |workspace| ci::run(workspace, ci::Length::Long),
+        ["test"] => |workspace| ci::tests(workspace, ci::Length::Short),
+        ["test", "--long"] => |workspace| ci::tests(workspace, ci::Length::Long),
         ["tidy"] => tidy::run,
         ["layers"] => layers::run,
         ["docs"] => ci::docs,

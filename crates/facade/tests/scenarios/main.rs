@@ -4,18 +4,25 @@
 
 mod azure;
 mod context;
+mod credentials;
 mod deadlines;
 mod endings;
 mod faults;
+mod halves;
 mod hedges;
 mod life;
 mod limits;
+mod missing;
 mod outage;
+mod recovery;
+mod refusals;
 mod rescue;
 mod streams;
 mod support;
 mod swap;
+mod tiers;
 mod torn;
 mod translated;
 mod unrescued;
+mod voyages;
 mod wishes;
