@@ -68,7 +68,7 @@ pub struct Call {
     pub(crate) excluded: Vec<Key>,
     /// The last failure that was reported, and where.
     last: Option<(Key, Failed)>,
-    /// Whether the free failover is spent.
+    /// Whether the free failover is spent. A second try at the same deployment is none.
     failed_over: bool,
     /// The deployment that was asked a second time, or refused it: it is not asked again.
     repeated: Option<Key>,
@@ -178,13 +178,11 @@ impl Call {
         let attempt = self.attempts;
         if let Phase::Chosen { deployment, .. } = self.phase {
             let hedging = std::mem::take(&mut self.hedging);
-            if self.attempts > 0 && !hedging {
-                self.failed_over = true;
-            }
             if self.excluded.contains(&deployment) {
                 self.repeated = Some(deployment);
             } else {
                 self.excluded.push(deployment);
+                self.failed_over |= self.attempts > 0 && !hedging;
             }
             // A hedge takes nothing from the patience with the slow one: it has not been silent for it yet.
             for earlier in self.running.iter_mut().filter(|_| !hedging) {
@@ -215,12 +213,18 @@ impl Call {
         }
     }
 
-    /// The budget refused to pay for the chosen attempt.
+    /// The budget refused to pay for the chosen attempt. A second try that it does not pay for is none, and the call goes on
+    /// to where its free failover may take it.
     pub fn on_unpaid(&mut self) {
         if self.hedging {
             self.unhedge();
-        } else if matches!(self.phase, Phase::Chosen { .. }) {
-            self.settle_or_wait_on();
+        } else if let Phase::Chosen { deployment, .. } = self.phase {
+            if self.rescue.is_none() && !self.failed_over && self.excluded.contains(&deployment) {
+                self.repeated = Some(deployment);
+                self.phase = Phase::Seek;
+            } else {
+                self.settle_or_wait_on();
+            }
         }
     }
 

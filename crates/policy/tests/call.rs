@@ -181,6 +181,39 @@ fn a_refused_repeat_is_not_sought_again() {
     }
 }
 
+/// **A second try is no failover.** Before a lower tier the same deployment is asked again, at the bucket's cost; the failover
+/// that follows is still the request's own. Fails if a repeat spends what is free.
+#[test]
+fn a_repeat_leaves_the_free_failover_unspent() {
+    let now = t0();
+    let mut call = Call::new(CallPlan::new(2, 4, now + ms(10_000)));
+    let first = start(&mut call, 0, 1, Price::Free, now);
+    call.on_failed(first, limited(ms(800), now));
+    empty(&mut call, 0, now);
+    let later = now + ms(800);
+    assert_eq!(call.next(later), Step::Start { deployment: 1, price: Price::Budget(5), mode: Mode::Fresh });
+    let second = call.on_start(later + ms(1_000));
+    call.on_failed(second, limited(ms(800), later));
+    empty(&mut call, 0, later);
+    start(&mut call, 1, 2, Price::Free, later);
+}
+
+/// A second try that the bucket does not pay for is none: the next tier is asked, at the request's own expense. Fails if an empty
+/// bucket ends the call while somebody is left.
+#[test]
+fn a_repeat_that_is_not_paid_for_leads_to_the_next_tier() {
+    let now = t0();
+    let mut call = Call::new(CallPlan::new(2, 4, now + ms(10_000)));
+    let first = start(&mut call, 0, 1, Price::Free, now);
+    call.on_failed(first, limited(ms(800), now));
+    empty(&mut call, 0, now);
+    let later = now + ms(800);
+    assert_eq!(call.next(later), Step::Start { deployment: 1, price: Price::Budget(5), mode: Mode::Fresh });
+    call.on_unpaid();
+    empty(&mut call, 0, later);
+    start(&mut call, 1, 2, Price::Free, later);
+}
+
 #[test]
 fn a_callers_fault_ends_the_call() {
     let now = t0();
