@@ -136,10 +136,17 @@ impl Request {
         self
     }
 
-    /// A header for the provider.
+    /// A header for the provider, which gets it if it is one that may go to every provider, or one of its `forward_headers`.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.append(name, value);
+        self
+    }
+
+    /// A caller's headers, all of them: in place of those given before. Those that may go to a provider do, the rest stay here.
+    #[must_use]
+    pub fn headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
         self
     }
 

@@ -1,4 +1,5 @@
-//! What every request goes through, on both listeners: its host is checked, and its answer bears its name.
+//! What every request goes through, on both listeners: its host is checked, its answer bears its name, and what is an error is
+//! written in the words of its path's callers.
 
 use std::{
     convert::Infallible,
@@ -19,8 +20,12 @@ use hyper_util::service::TowerToHyperService;
 
 use crate::{
     hosts::Hosts,
-    request_id::{ANTHROPIC_REQUEST_ID, REQUEST_ID, RequestIds},
-    routes::{error::ApiError, stamp_untried},
+    request_id::{ANTHROPIC_REQUEST_ID, REQUEST_ID, RequestId, RequestIds},
+    routes::{
+        error::{self, ApiError},
+        stamp_untried,
+        words::Words,
+    },
 };
 
 /// The way into a router.
@@ -49,19 +54,24 @@ impl Entrance {
     }
 
     /// Answers one request.
-    pub(crate) async fn admit(self: Arc<Self>, request: Request<Incoming>) -> Result<Response, Infallible> {
+    pub(crate) async fn admit(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+    ) -> Result<Response, Infallible> {
         let began = Instant::now();
         let id = self.ids.of(request.headers());
-        let is_anthropic = matches!(request.uri().path(), "/v1/messages" | "/messages");
+        let words = Words::of_path(request.uri().path());
+        request.extensions_mut().insert(RequestId(id.clone()));
         let mut response = if self.hosts.admit(request.uri(), request.headers()) {
             self.routes.call(request).await?
         } else {
             let message = "the host or the origin of this request is not one that is answered here";
             ApiError::caller(StatusCode::FORBIDDEN, "foreign_host", message).into_response()
         };
+        error::write(&mut response, words, &id);
         if self.is_accounted {
             stamp_untried(&mut response, began);
-            if is_anthropic {
+            if words == Words::Anthropic {
                 response.headers_mut().insert(ANTHROPIC_REQUEST_ID, id.clone());
             }
         }

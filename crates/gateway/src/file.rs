@@ -1,6 +1,5 @@
 //! The configuration file, read whole: the client's tables by the client, `[server]` here.
 
-use http::HeaderName;
 use outrigger::{
     Config,
     config::{Document, Fault, Faults, Path, Warning},
@@ -73,15 +72,6 @@ impl File {
             return Err("this version checks no callers' keys; remove [keys], and let what stands in front check them".into());
         }
         self.settings.forbids_listen().map_or(Ok(()), Err)
-    }
-
-    /// Callers' headers that some provider is to get. The client gives each provider only its own.
-    pub(crate) fn forwarded(&self) -> Vec<HeaderName> {
-        let names = self.config.providers.iter().flat_map(|(_, provider)| &provider.forward_headers);
-        let mut names: Vec<HeaderName> = names.filter_map(|name| name.parse().ok()).collect();
-        names.sort_by(|one, other| one.as_str().cmp(other.as_str()));
-        names.dedup();
-        names
     }
 }
 

@@ -14,6 +14,10 @@ pub(crate) const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("req
 /// A longer name is no name; UUIDs have 36, trace ids 32.
 const LONGEST: usize = 128;
 
+/// The name of a request, kept with it.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(pub(crate) HeaderValue);
+
 /// Names requests.
 #[derive(Debug)]
 pub(crate) struct RequestIds {

@@ -2,7 +2,6 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use http::HeaderName;
 use hyper_util::server::graceful::GracefulShutdown;
 use outrigger::Client;
 use sim::World;
@@ -27,8 +26,6 @@ pub(crate) struct Parts {
     pub(crate) client: Client,
     /// Who watches the client.
     pub(crate) watch: Watch,
-    /// Callers' headers that some provider is to get beside the usual ones.
-    pub(crate) forwarded: Vec<HeaderName>,
     /// The simulated world that `/chaos` may disturb.
     pub(crate) world: Option<World>,
 }
@@ -38,7 +35,7 @@ pub(crate) struct Parts {
 /// # Errors
 /// An address that cannot be had, with its name.
 pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, StartError> {
-    let Parts { client, watch, forwarded, world } = parts;
+    let Parts { client, watch, world } = parts;
     let (control, phases) = phases();
     let bind = async |address: SocketAddr| {
         let refused = |error| StartError { address, error };
@@ -55,7 +52,6 @@ pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, 
         phases: phases.clone(),
         load: Load::new(u64::from(settings.max_concurrent), settings.max_buffered.0),
         max_body: settings.max_body.0,
-        forwarded,
     };
     let own = Hosts::Own(settings.hosts.clone());
     let hosts = if listen.ip().is_loopback() { own.clone() } else { Hosts::Any };

@@ -43,7 +43,6 @@ pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
 async fn serve(file: File) -> Result<ExitCode, Failed> {
     let mut signals = Signals::listen()?;
     let watch = Watch::new();
-    let forwarded = file.forwarded();
     let max_held = usize::try_from(file.settings.max_held_answer.0).unwrap_or(usize::MAX);
     let client = Client::builder()
         .config(file.config)
@@ -51,7 +50,7 @@ async fn serve(file: File) -> Result<ExitCode, Failed> {
         .observer(tell)
         .max_held_answer(max_held)
         .build()?;
-    let running = server::start(&file.settings, Parts { client, watch, forwarded, world: None }).await?;
+    let running = server::start(&file.settings, Parts { client, watch, world: None }).await?;
     out::note(format_args!("listening {}", running.listen_url()));
     out::note(format_args!("admin {}", running.admin_url()));
     signals.next().await;

@@ -59,7 +59,7 @@ impl Stage {
         let (listen, admin) = free(play.listen, play.admin)?;
         let settings = Settings { listen, admin, drain: DRAIN, ..Settings::default() };
         let world = Some(regions.world().clone());
-        let parts = Parts { client: client.clone(), watch, forwarded: Vec::new(), world };
+        let parts = Parts { client: client.clone(), watch, world };
         let running = server::start(&settings, parts).await?;
         Ok(Self { running, client, ledger, regions, naive_regions })
     }

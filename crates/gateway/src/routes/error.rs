@@ -1,4 +1,5 @@
-//! An error as callers see it: OpenAI's four keys, what was tried, and the headers that tell an SDK whether to retry.
+//! An error as callers see it: its status, its code, what was tried, and the headers that tell an SDK whether to retry. How it is
+//! written depends on who reads it ([`words`](super::words)).
 //!
 //! SDKs retry by themselves, twice, on 408, 409, 429 and every 5xx. Behind a gateway that has already tried every place this
 //! multiplies the load of an outage, so each error says plainly what is right: `x-should-retry: false` where another try
@@ -10,10 +11,10 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use outrigger::{AttemptRecord, CallError, RequestError};
-use serde::Serialize;
+
+use super::words::{self, Words};
 
 /// The longest wait that an SDK honours; a longer one is no use to it.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -21,7 +22,7 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// An error on its way to a caller.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
     code: &'static str,
@@ -76,68 +77,44 @@ impl ApiError {
         }
     }
 
-    /// A path of the contract that is not served by this version.
-    pub(crate) fn unsupported_endpoint(path: &str) -> Self {
-        Self::caller(StatusCode::BAD_REQUEST, "unsupported_endpoint", format!("{path} is not served here"))
+    /// A thing that is neither served nor forwarded, and why.
+    pub(crate) fn unsupported_endpoint(why: &str) -> Self {
+        Self::caller(StatusCode::BAD_REQUEST, "unsupported_endpoint", why)
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(crate) fn param(&self) -> Option<&'static str> {
+        self.param
     }
 
     /// What was tried, one by one.
-    pub(crate) fn into_attempts(self) -> Vec<AttemptRecord> {
-        self.attempts
+    pub(crate) fn attempts(&self) -> &[AttemptRecord] {
+        &self.attempts
     }
 
-    /// The error as one frame of an event stream, for an answer that has already begun.
-    pub(crate) fn frame(&self) -> Bytes {
-        let mut frame = b"data: ".to_vec();
-        frame.extend_from_slice(&self.json());
-        frame.extend_from_slice(b"\n\n");
-        frame.into()
-    }
-
-    /// The body: OpenAI's four keys and the attempts.
-    pub(crate) fn json(&self) -> Bytes {
-        let body = Envelope {
-            error: Said {
-                message: &self.message,
-                kind: kind(self.status),
-                param: self.param,
-                code: self.code,
-                attempts: self.attempts.iter().map(Tried::of).collect(),
-            },
-        };
-        // Strings, numbers and lists always serialise; were one not to, an empty object is still JSON.
-        serde_json::to_vec(&body).unwrap_or_else(|_| b"{}".to_vec()).into()
-    }
-
-    /// The error as a response of its own.
-    pub(crate) fn response(&self) -> Response {
-        self.response_of(self.json())
-    }
-
-    /// The error as Anthropic's SDKs read it.
-    pub(crate) fn anthropic_response(&self) -> Response {
-        let error = AnthropicSaid { kind: anthropic_kind(self.status), message: &self.message };
-        let body = AnthropicEnvelope { kind: "error", error };
-        self.response_of(serde_json::to_vec(&body).unwrap_or_else(|_| b"{}".to_vec()).into())
-    }
-
-    fn response_of(&self, body: Bytes) -> Response {
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, JSON);
+    fn write_headers(&self, headers: &mut HeaderMap) {
         if let Some(should_retry) = self.should_retry {
             headers.insert(SHOULD_RETRY, should_retry_value(should_retry));
         }
         if let Some(wait) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
-        response
     }
 }
 
 impl From<CallError> for ApiError {
-    /// A provider's own refusal is not among these: its status and body pass as they came (`chat`).
+    /// A provider's own refusal is not among these: its status and body pass as they came ([`call`](super::call)).
     fn from(error: CallError) -> Self {
         let status = error.status();
         let plain = Self {
@@ -149,6 +126,7 @@ impl From<CallError> for ApiError {
             CallError::ShuttingDown => Self::draining(),
             CallError::Overloaded => Self::overloaded(),
             CallError::ModelNotFound { .. } => plain.at("model"),
+            CallError::Untranslatable { reason, .. } => plain.at(reason.field),
             CallError::RateLimited { retry_in: Some(wait), .. } if wait > LONGEST_WAIT => {
                 Self { retry_after: Some(LONGEST_WAIT), ..plain }
             }
@@ -163,6 +141,7 @@ impl From<RequestError> for ApiError {
     fn from(error: RequestError) -> Self {
         let param = match &error {
             RequestError::Body(fault) => fault.fault.field(),
+            RequestError::NeverStreams { .. } => Some("stream"),
             _ => None,
         };
         let code = if param.is_some() { "invalid_value" } else { "invalid_json" };
@@ -170,10 +149,25 @@ impl From<RequestError> for ApiError {
     }
 }
 
+/// The status and the headers. The body is [written](write) where the request's path and name are known.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        self.response()
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status;
+        self.write_headers(response.headers_mut());
+        response.extensions_mut().insert(self);
+        response
     }
+}
+
+/// Gives a response that is an error its body, in the words of its caller; `id` is the request's name.
+pub(crate) fn write(response: &mut Response, words: Words, id: &HeaderValue) {
+    let Some(error) = response.extensions_mut().remove::<ApiError>() else { return };
+    *response.body_mut() = Body::from(words::body(&error, words, id));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, JSON);
+    // The length of the body that was not there yet.
+    headers.remove(header::CONTENT_LENGTH);
 }
 
 /// Tells an SDK to leave a provider's refusal as it is.
@@ -188,82 +182,6 @@ fn should_retry_value(should_retry: bool) -> HeaderValue {
 /// Rounded up: who comes back early is refused again.
 fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
-}
-
-/// OpenAI's `type` of an error with this status.
-fn kind(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
-        StatusCode::UNAUTHORIZED => "authentication_error",
-        StatusCode::FORBIDDEN => "permission_error",
-        status if status.is_server_error() => "server_error",
-        _ => "invalid_request_error",
-    }
-}
-
-/// Anthropic's `type` of an error with this status.
-fn anthropic_kind(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::NOT_FOUND => "not_found_error",
-        StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
-        StatusCode::SERVICE_UNAVAILABLE => "overloaded_error",
-        status => match kind(status) {
-            "server_error" => "api_error",
-            kind => kind,
-        },
-    }
-}
-
-#[derive(Serialize)]
-struct AnthropicEnvelope<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    error: AnthropicSaid<'a>,
-}
-
-#[derive(Serialize)]
-struct AnthropicSaid<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    message: &'a str,
-}
-
-#[derive(Serialize)]
-struct Envelope<'a> {
-    error: Said<'a>,
-}
-
-#[derive(Serialize)]
-struct Said<'a> {
-    message: &'a str,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    param: Option<&'a str>,
-    code: &'a str,
-    attempts: Vec<Tried<'a>>,
-}
-
-#[derive(Serialize)]
-struct Tried<'a> {
-    provider: &'a str,
-    region: &'a str,
-    model: &'a str,
-    class: Option<&'static str>,
-    status: Option<u16>,
-    took_ms: u64,
-}
-
-impl<'a> Tried<'a> {
-    fn of(record: &'a AttemptRecord) -> Self {
-        Self {
-            provider: &record.route.provider,
-            region: &record.route.region,
-            model: &record.route.model,
-            class: record.class.map(|class| class.as_str()),
-            status: record.status,
-            took_ms: u64::try_from(record.took.as_millis()).unwrap_or(u64::MAX),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -291,21 +209,5 @@ mod tests {
         assert_eq!(whole_seconds(Duration::from_millis(1001)), 2);
         assert_eq!(whole_seconds(Duration::from_secs(1)), 1);
         assert_eq!(whole_seconds(Duration::ZERO), 0);
-    }
-
-    #[test]
-    fn the_body_has_the_four_keys_and_the_attempts() {
-        let json: serde_json::Value = serde_json::from_slice(&ApiError::overloaded().json()).unwrap();
-        let expected = serde_json::json!({"error": {
-            "message": "too many requests at once", "type": "server_error", "param": null, "code": "overloaded", "attempts": [],
-        }});
-        assert_eq!(json, expected);
-    }
-
-    #[test]
-    fn a_frame_is_one_event_of_a_stream() {
-        let frame = ApiError::draining().frame();
-        assert!(frame.starts_with(b"data: {\"error\":{\"message\""));
-        assert!(frame.ends_with(b"}}\n\n"));
     }
 }

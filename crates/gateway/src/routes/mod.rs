@@ -4,12 +4,13 @@
 //! What every request goes through, the check of its host and its name, is the [`entrance`](crate::entrance).
 
 mod body;
-mod chat;
+mod call;
 pub(crate) mod error;
 mod models;
 mod provenance;
 mod stream;
 mod wishes;
+pub(crate) mod words;
 
 use std::sync::Arc;
 
@@ -18,10 +19,10 @@ use axum::{
     body::Body,
     extract::OriginalUri,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{any, get, post},
 };
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use outrigger::Client;
+use http::{HeaderValue, Method, StatusCode, header};
+use outrigger::{Api, Client};
 use serde::Serialize;
 
 use self::error::ApiError;
@@ -37,21 +38,20 @@ pub(crate) struct Gateway {
     pub(crate) load: Arc<Load>,
     /// Bytes of a request's body at most.
     pub(crate) max_body: u64,
-    /// Callers' headers that some provider is to get beside the usual ones.
-    pub(crate) forwarded: Vec<HeaderName>,
 }
 
 /// The routes of the callers' listener, each with and without `/v1`.
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
-    let api = Router::new()
-        .route("/chat/completions", post(chat::chat))
-        .route("/completions", post(unsupported))
-        .route("/embeddings", post(unsupported))
-        .route("/responses", post(unsupported))
-        .route("/messages", post(unsupported_messages).fallback(wrong_method_of_messages))
+    let mut api = Router::new()
         .route("/models", get(models::list))
         // A model's name may hold slashes.
-        .route("/models/{*id}", get(models::one));
+        .route("/models/{*id}", get(models::one))
+        .route("/responses/{*rest}", any(stored))
+        .route("/messages/{*rest}", any(beside_messages));
+    for kind in Api::ALL {
+        let answer = move |gateway, request| call::answer(kind, gateway, request);
+        api = api.route(&format!("/{kind}"), post(answer));
+    }
     guarded(Router::new().merge(api.clone()).nest("/v1", api)).with_state(gateway)
 }
 
@@ -74,16 +74,13 @@ pub(crate) fn json(value: &impl Serialize) -> Response {
     }
 }
 
-async fn unsupported(OriginalUri(uri): OriginalUri) -> ApiError {
-    ApiError::unsupported_endpoint(uri.path())
+/// What a provider has stored lies there, under its own name for it, and nobody here knows at which one.
+async fn stored() -> ApiError {
+    ApiError::unsupported_endpoint("stored responses are not served here; ask the provider that gave them")
 }
 
-async fn unsupported_messages(uri: OriginalUri) -> Response {
-    unsupported(uri).await.anthropic_response()
-}
-
-async fn wrong_method_of_messages(method: Method, uri: OriginalUri) -> Response {
-    wrong_method(method, uri).await.anthropic_response()
+async fn beside_messages() -> ApiError {
+    ApiError::unsupported_endpoint("of the messages API only /v1/messages itself is served here")
 }
 
 async fn unknown_path(OriginalUri(uri): OriginalUri) -> ApiError {

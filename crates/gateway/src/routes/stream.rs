@@ -1,7 +1,7 @@
 //! A stream on its way to a caller: the provider's bytes as they come, and an honest end.
 //!
-//! After the first content nothing can be taken back, so an event stream that breaks off says so twice: by a last
-//! `data: {"error": ..}` frame, for whoever reads frames, and by an aborted connection, for whoever reads only its end. Every
+//! After the first content nothing can be taken back, so an event stream that breaks off says so twice: by a last frame that is an
+//! error in the caller's form, for whoever reads frames, and by an aborted connection, for whoever reads only its end. Every
 //! SDK takes a clean end for success. A long plain answer that breaks off is aborted without a frame, which would stand amid
 //! its JSON.
 //!
@@ -22,7 +22,7 @@ use http::{HeaderMap, Version, header};
 use http_body::Frame;
 use outrigger::AnswerStream;
 
-use super::error::ApiError;
+use super::{error::ApiError, words::Hearer};
 use crate::{
     load::Seat,
     outflow::Outflow,
@@ -40,6 +40,8 @@ pub(crate) struct Way {
     pub(crate) version: Version,
     /// Absent only where nobody watches the connection; then the time alone decides.
     pub(crate) outflow: Option<Outflow>,
+    /// Who is at its end.
+    pub(crate) hearer: Hearer,
 }
 
 impl Way {
@@ -103,7 +105,7 @@ impl StreamBody {
     fn break_off(&mut self, error: &ApiError) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
         if self.is_events {
             self.state = State::Flushing(Box::pin(self.way.flushed()));
-            Poll::Ready(Some(Ok(Frame::data(error.frame()))))
+            Poll::Ready(Some(Ok(Frame::data(self.way.hearer.frame(error)))))
         } else {
             self.state = State::Ended;
             Poll::Ready(Some(Err(Aborted)))
@@ -191,7 +193,8 @@ mod tests {
     async fn waits(version: Version, is_flushed: bool) -> Duration {
         let (ours, _theirs) = tokio::io::duplex(64);
         let mut watched = Watched::new(ours);
-        let way = Way { version, outflow: Some(watched.outflow()) };
+        let hearer = Hearer { api: outrigger::Api::Chat, id: http::HeaderValue::from_static("req_7") };
+        let way = Way { version, outflow: Some(watched.outflow()), hearer };
         let flushed = way.flushed();
         if is_flushed {
             watched.flush().await.unwrap();

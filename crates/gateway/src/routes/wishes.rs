@@ -2,45 +2,25 @@
 
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use outrigger::Request;
 
 use super::error::ApiError;
 
-/// Callers' headers that may go to any provider; a provider's `forward_headers` adds to them.
-const FORWARDED: [HeaderName; 7] = [
-    header::CONTENT_TYPE,
-    header::ACCEPT,
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-    HeaderName::from_static("openai-beta"),
-    HeaderName::from_static("anthropic-beta"),
-    HeaderName::from_static("anthropic-version"),
-];
 /// Of the SDK's own patience, the part in which we must have answered: an answer that comes at its last moment comes too late.
 const OF_READ_TIMEOUT: f64 = 0.95;
 /// No deadline is further away; it keeps sums of times in range.
 const FURTHEST: f64 = 7.0 * 24.0 * 3600.0;
 
-/// Adds to `request` what the headers wish.
+/// Adds to `request` what the headers wish, and the headers themselves: the client passes on those that may go to a provider.
 ///
 /// # Errors
 /// 400 for a header of ours that makes no sense. What an SDK says of itself is used where it makes sense, and else ignored.
-pub(crate) fn apply(
-    mut request: Request,
-    headers: &HeaderMap,
-    forwarded: &[HeaderName],
-    now: Instant,
-) -> Result<Request, ApiError> {
-    for name in FORWARDED.iter().chain(forwarded) {
-        for value in headers.get_all(name) {
-            request = request.header(name.clone(), value.clone());
-        }
-    }
-    if let Some(region) = text(headers, "x-outrigger-region")? {
+pub(crate) fn apply(mut request: Request, headers: HeaderMap, now: Instant) -> Result<Request, ApiError> {
+    if let Some(region) = text(&headers, "x-outrigger-region")? {
         request = request.region(region);
     }
-    if let Some(residency) = text(headers, "x-outrigger-residency")? {
+    if let Some(residency) = text(&headers, "x-outrigger-residency")? {
         let regions: Vec<&str> =
             residency.split(',').map(str::trim).filter(|region| !region.is_empty()).collect();
         if regions.is_empty() {
@@ -48,16 +28,16 @@ pub(crate) fn apply(
         }
         request = request.residency(regions);
     }
-    if let Some(session) = text(headers, "x-outrigger-session")? {
+    if let Some(session) = text(&headers, "x-outrigger-session")? {
         request = request.session(session);
     }
-    if let Some(patience) = patience(headers)? {
+    if let Some(patience) = patience(&headers)? {
         request = request.deadline(now + patience);
     }
-    if number(headers, "x-stainless-retry-count").is_some_and(|count| count >= 1.0) {
+    if number(&headers, "x-stainless-retry-count").is_some_and(|count| count >= 1.0) {
         request = request.caller_retries();
     }
-    Ok(request)
+    Ok(request.headers(headers))
 }
 
 /// How long the caller waits: its wish, and what its SDK waits for a first byte, whichever is shorter.
@@ -100,9 +80,9 @@ mod tests {
     use super::*;
 
     fn waits(pairs: &[(&'static str, &'static str)]) -> Result<Option<Duration>, ApiError> {
-        let pairs = pairs
-            .iter()
-            .map(|&(name, value)| (HeaderName::from_static(name), http::HeaderValue::from_static(value)));
+        let pairs = pairs.iter().map(|&(name, value)| {
+            (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
+        });
         patience(&pairs.collect())
     }
 

@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode};
 use sim::{Fault, LAST_WORD, Step, When};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::support::{Gateway, post, question, soon};
+use crate::support::{Gateway, post, question, send, soon};
 
 #[tokio::test]
 async fn an_answer_says_where_it_came_from() {
@@ -29,28 +29,55 @@ async fn every_path_is_there_with_and_without_its_version() {
     for path in ["/v1/chat/completions", "/chat/completions"] {
         assert_eq!(gateway.post(path, "", &question(false)).await.status, 200, "{path}");
     }
-    for path in ["/v1/completions", "/embeddings", "/v1/responses"] {
-        let reply = gateway.post(path, "", &question(false)).await;
+    for path in ["completions", "embeddings", "responses"] {
+        for version in ["", "/v1"] {
+            let reply = gateway.post(&format!("{version}/{path}"), "", "{}").await;
+            assert_eq!((reply.status, reply.code().as_str()), (400, "invalid_value"), "{path}");
+            assert_eq!(reply.json()["error"]["param"], "model");
+        }
+    }
+    let streamed = gateway.post("/v1/embeddings", "", "{\"model\":\"chat\",\"stream\":true}").await;
+    assert_eq!((streamed.status, streamed.json()["error"]["param"].as_str()), (400, Some("stream")));
+}
+
+#[tokio::test]
+async fn what_is_stored_at_a_provider_is_not_served_and_that_is_said() {
+    let gateway = Gateway::start("").await;
+    for path in ["/v1/responses/resp_7", "/responses/resp_7/input_items", "/v1/messages/count_tokens"] {
+        let reply = gateway.get(path).await;
         assert_eq!((reply.status, reply.code().as_str()), (400, "unsupported_endpoint"), "{path}");
     }
 }
 
+/// **Whoever calls the messages API reads Anthropic's errors**, whoever found the fault: the route, the reader of bodies, the
+/// client, or the doorkeeper.
 #[tokio::test]
-async fn messages_are_refused_as_anthropics_sdks_read_it() {
+async fn errors_of_messages_are_anthropics() {
     let gateway = Gateway::start("").await;
-    for (reply, status) in [
-        (gateway.post("/v1/messages", "x-request-id: my-7\r\n", "{}").await, 400),
-        (gateway.get("/messages").await, 405),
+    let id = "x-request-id: my-7\r\n";
+    let asked = "{\"model\":\"gone\",\"max_tokens\":9,\"messages\":[]}";
+    let foreign = post("/messages", id, asked).replace("host: localhost", "host: evil.example");
+    let form = post("/v1/messages", id, asked).replace("application/json", "text/plain");
+    for (reply, status, kind) in [
+        (gateway.post("/v1/messages", id, "{}").await, 400, "invalid_request_error"),
+        (gateway.post("/v1/messages", id, asked).await, 404, "not_found_error"),
+        (
+            gateway.post("/v1/messages", id, &asked.replace("gone", "chat")).await,
+            400,
+            "invalid_request_error",
+        ),
+        (gateway.get("/messages").await, 405, "invalid_request_error"),
+        (send(gateway.listen, &foreign).await, 403, "permission_error"),
+        (send(gateway.listen, &form).await, 415, "invalid_request_error"),
     ] {
-        assert_eq!(reply.status, status);
+        assert_eq!(reply.status, status, "{}", reply.text());
         let body = reply.json();
-        assert_eq!(
-            (body["type"].as_str(), body["error"]["type"].as_str()),
-            (Some("error"), Some("invalid_request_error"))
-        );
-        assert!(body["error"]["message"].is_string(), "{body}");
+        assert_eq!((body["type"].as_str(), body["error"]["type"].as_str()), (Some("error"), Some(kind)));
+        assert!(body["error"]["message"].is_string() && body["error"]["attempts"].is_array(), "{body}");
+        assert_eq!(body["request_id"].as_str(), reply.header("x-request-id"));
         assert_eq!(reply.header("request-id"), reply.header("x-request-id"));
         assert_eq!(reply.header("x-should-retry"), Some("false"));
+        assert_eq!(reply.header("content-type"), Some("application/json"));
     }
 }
 

@@ -1,15 +1,15 @@
-//! `POST /v1/chat/completions`: a request's way through the gateway, and its answer's way back.
+//! A request's way through the gateway, and its answer's way back: the same for every kind of request.
 
 use std::{sync::Arc, time::Instant};
 
 use axum::{
     body::Body,
     extract::{Request, State},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header, request::Parts};
-use outrigger::{Answer, AnswerBody, AttemptRecord, CallError};
+use outrigger::{Answer, AnswerBody, Api, AttemptRecord, CallError};
 
 use super::{
     Gateway, body,
@@ -17,21 +17,22 @@ use super::{
     provenance::{Provenance, own_time},
     stream::{StreamBody, Way},
     wishes,
+    words::Hearer,
 };
-use crate::{load::Seat, outflow::Outflow, phase::Phase};
+use crate::{load::Seat, outflow::Outflow, phase::Phase, request_id::RequestId};
 
-/// Answers a chat request.
+/// Answers a request of a kind.
 ///
 /// # Cancel safety
 /// A caller that hangs up drops this future or the body it returned, and with it every upstream request.
-pub(crate) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
+pub(crate) async fn answer(api: Api, State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let (mut head, body) = request.into_parts();
     let received = receive(&gateway, &head.headers, body).await;
     // How long a caller takes to send its body is not our time.
     let began = Instant::now();
-    let understood = received.and_then(|(body, seat)| Ok((understand(&gateway, &head, body, began)?, seat)));
+    let understood = received.and_then(|(body, seat)| Ok((understand(api, &mut head, body, began)?, seat)));
     let answered = match understood {
-        Ok((request, seat)) => answer(&gateway, request).await.map(|answer| (answer, seat)),
+        Ok((request, seat)) => ask(&gateway, request).await.map(|answer| (answer, seat)),
         Err(error) => {
             gateway.watch.metrics().refused();
             Err(error.into())
@@ -39,7 +40,13 @@ pub(crate) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) 
     };
     match answered {
         Ok((answer, seat)) => {
-            let way = Way { version: head.version, outflow: head.extensions.get::<Outflow>().cloned() };
+            let id =
+                head.extensions.remove::<RequestId>().map_or_else(|| HeaderValue::from_static(""), |id| id.0);
+            let way = Way {
+                version: head.version,
+                outflow: head.extensions.get::<Outflow>().cloned(),
+                hearer: Hearer { api, id },
+            };
             pass_on(&gateway, answer, seat, way, began)
         }
         Err(failure) => {
@@ -58,7 +65,8 @@ struct Failure {
 
 impl From<ApiError> for Box<Failure> {
     fn from(error: ApiError) -> Self {
-        Self::new(Failure { response: error.response(), attempts: error.into_attempts() })
+        let attempts = error.attempts().to_vec();
+        Self::new(Failure { response: error.into_response(), attempts })
     }
 }
 
@@ -85,14 +93,14 @@ async fn receive(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<(
     Ok((body, seat))
 }
 
-/// The client's request for what the caller sent.
+/// The client's request for what the caller sent. It takes the headers along.
 fn understand(
-    gateway: &Gateway,
-    head: &Parts,
+    api: Api,
+    head: &mut Parts,
     body: Bytes,
     began: Instant,
 ) -> Result<outrigger::Request, ApiError> {
-    let request = outrigger::Request::chat(body)?;
+    let request = outrigger::Request::new(api, body)?;
     if request.is_stream() && head.version < Version::HTTP_11 {
         return Err(ApiError::caller(
             StatusCode::BAD_REQUEST,
@@ -101,10 +109,10 @@ fn understand(
         )
         .at("stream"));
     }
-    wishes::apply(request, &head.headers, &gateway.forwarded, began)
+    wishes::apply(request, std::mem::take(&mut head.headers), began)
 }
 
-async fn answer(gateway: &Gateway, request: outrigger::Request) -> Result<Answer, Box<Failure>> {
+async fn ask(gateway: &Gateway, request: outrigger::Request) -> Result<Answer, Box<Failure>> {
     let model = request.model().to_owned();
     let call = gateway.client.send(request);
     let answered = tokio::select! {

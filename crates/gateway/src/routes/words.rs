@@ -1,0 +1,263 @@
+//! How an error is written: in the words of the API that its caller speaks, as a body or as a last frame.
+//!
+//! # Which frame makes an SDK raise?
+//! OpenAI's SDKs raise on any frame whose data holds an `error`, whatever its event's name; of a Responses stream they hand the
+//! documented `error` event, which is flat, to the program as if nothing had happened. So that event bears its flat fields and
+//! an `error` with the same in it: programs that look for the one find it, and SDKs raise on the other. Anthropic's SDKs raise on
+//! an event named `error`.
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+use outrigger::{Api, AttemptRecord};
+use serde::Serialize;
+
+use super::error::ApiError;
+
+/// Whose error bodies the callers of a path read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Words {
+    OpenAi,
+    Anthropic,
+}
+
+impl Words {
+    /// The words of a path's callers, whether or not it is one that is served.
+    pub(crate) fn of_path(path: &str) -> Self {
+        let api = path.strip_prefix("/v1").unwrap_or(path);
+        match api.strip_prefix("/messages") {
+            Some("") => Self::Anthropic,
+            Some(below) if below.starts_with('/') => Self::Anthropic,
+            _ => Self::OpenAi,
+        }
+    }
+}
+
+/// Who is told, and in what words.
+#[derive(Clone, Debug)]
+pub(crate) struct Hearer {
+    pub(crate) api: Api,
+    /// The name of its request.
+    pub(crate) id: HeaderValue,
+}
+
+impl Hearer {
+    /// The error as one frame of an event stream, for an answer that has already begun.
+    pub(crate) fn frame(&self, error: &ApiError) -> Bytes {
+        let (event, data) = match self.api {
+            Api::Messages => (Some("error"), json(&Anthropic::of(error, &self.id))),
+            Api::Responses => (Some("error"), json(&Flat::of(error))),
+            _ => (None, json(&OpenAi { error: Said::of(error) })),
+        };
+        let mut frame = Vec::with_capacity(data.len() + 32);
+        if let Some(event) = event {
+            frame.extend_from_slice(b"event: ");
+            frame.extend_from_slice(event.as_bytes());
+            frame.push(b'\n');
+        }
+        frame.extend_from_slice(b"data: ");
+        frame.extend_from_slice(&data);
+        frame.extend_from_slice(b"\n\n");
+        frame.into()
+    }
+}
+
+/// The error as a body; `id` is the request's name.
+pub(crate) fn body(error: &ApiError, words: Words, id: &HeaderValue) -> Vec<u8> {
+    match words {
+        Words::OpenAi => json(&OpenAi { error: Said::of(error) }),
+        Words::Anthropic => json(&Anthropic::of(error, id)),
+    }
+}
+
+fn json(body: &impl Serialize) -> Vec<u8> {
+    // Strings, numbers and lists always serialise; were one not to, an empty object is still JSON.
+    serde_json::to_vec(body).unwrap_or_else(|_| b"{}".to_vec())
+}
+
+/// OpenAI's `type` of an error with this status.
+fn kind(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+        StatusCode::UNAUTHORIZED => "authentication_error",
+        StatusCode::FORBIDDEN => "permission_error",
+        status if status.is_server_error() => "server_error",
+        _ => "invalid_request_error",
+    }
+}
+
+/// Anthropic's `type` of an error with this status.
+fn anthropic_kind(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_FOUND => "not_found_error",
+        StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
+        StatusCode::SERVICE_UNAVAILABLE => "overloaded_error",
+        StatusCode::GATEWAY_TIMEOUT => "timeout_error",
+        status => match kind(status) {
+            "server_error" => "api_error",
+            kind => kind,
+        },
+    }
+}
+
+#[derive(Serialize)]
+struct OpenAi<'a> {
+    error: Said<'a>,
+}
+
+/// OpenAI's four keys, and the attempts.
+#[derive(Serialize)]
+struct Said<'a> {
+    message: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    param: Option<&'a str>,
+    code: &'a str,
+    attempts: Vec<Tried<'a>>,
+}
+
+impl<'a> Said<'a> {
+    fn of(error: &'a ApiError) -> Self {
+        Self {
+            message: error.message(),
+            kind: kind(error.status()),
+            param: error.param(),
+            code: error.code(),
+            attempts: error.attempts().iter().map(Tried::of).collect(),
+        }
+    }
+}
+
+/// An `error` event of the Responses API.
+#[derive(Serialize)]
+struct Flat<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    code: &'a str,
+    message: &'a str,
+    param: Option<&'a str>,
+    error: Said<'a>,
+}
+
+impl<'a> Flat<'a> {
+    fn of(error: &'a ApiError) -> Self {
+        Self {
+            kind: "error",
+            code: error.code(),
+            message: error.message(),
+            param: error.param(),
+            error: Said::of(error),
+        }
+    }
+}
+
+/// Anthropic's body. The code and the attempts are ours; its SDKs leave what they do not know where it is.
+#[derive(Serialize)]
+struct Anthropic<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    error: AnthropicSaid<'a>,
+    request_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct AnthropicSaid<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    message: &'a str,
+    code: &'a str,
+    attempts: Vec<Tried<'a>>,
+}
+
+impl<'a> Anthropic<'a> {
+    fn of(error: &'a ApiError, id: &'a HeaderValue) -> Self {
+        let said = AnthropicSaid {
+            kind: anthropic_kind(error.status()),
+            message: error.message(),
+            code: error.code(),
+            attempts: error.attempts().iter().map(Tried::of).collect(),
+        };
+        Self { kind: "error", error: said, request_id: id.to_str().ok() }
+    }
+}
+
+#[derive(Serialize)]
+struct Tried<'a> {
+    provider: &'a str,
+    region: &'a str,
+    model: &'a str,
+    class: Option<&'static str>,
+    status: Option<u16>,
+    took_ms: u64,
+}
+
+impl<'a> Tried<'a> {
+    fn of(record: &'a AttemptRecord) -> Self {
+        Self {
+            provider: &record.route.provider,
+            region: &record.route.region,
+            model: &record.route.model,
+            class: record.class.map(|class| class.as_str()),
+            status: record.status,
+            took_ms: u64::try_from(record.took.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const ID: HeaderValue = HeaderValue::from_static("req_7");
+
+    #[test]
+    fn openais_body_has_the_four_keys_and_the_attempts() {
+        let body: Value = serde_json::from_slice(&body(&ApiError::overloaded(), Words::OpenAi, &ID)).unwrap();
+        let expected = json!({"error": {
+            "message": "too many requests at once", "type": "server_error", "param": null, "code": "overloaded", "attempts": [],
+        }});
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn anthropics_body_has_its_keys_and_the_requests_name() {
+        let body: Value =
+            serde_json::from_slice(&body(&ApiError::overloaded(), Words::Anthropic, &ID)).unwrap();
+        let expected = json!({"type": "error", "request_id": "req_7", "error": {
+            "type": "overloaded_error", "message": "too many requests at once", "code": "overloaded", "attempts": [],
+        }});
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn every_frame_is_one_event_that_its_sdk_raises_on() {
+        for (api, start) in [
+            (Api::Chat, "data: {\"error\":{"),
+            (Api::Completions, "data: {\"error\":{"),
+            (Api::Responses, "event: error\ndata: {\"type\":\"error\",\"code\":\"draining\","),
+            (
+                Api::Messages,
+                "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"",
+            ),
+        ] {
+            let frame = Hearer { api, id: ID }.frame(&ApiError::draining());
+            let text = std::str::from_utf8(&frame).unwrap();
+            assert!(text.starts_with(start), "{text}");
+            assert_eq!(text.matches("\n\n").count(), 1);
+            assert!(text.ends_with("}\n\n"));
+            let data = text.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+            assert!(serde_json::from_str::<Value>(data).unwrap()["error"].is_object());
+        }
+    }
+
+    #[test]
+    fn a_path_has_the_words_of_its_callers() {
+        for path in ["/v1/messages", "/messages", "/v1/messages/count_tokens"] {
+            assert_eq!(Words::of_path(path), Words::Anthropic, "{path}");
+        }
+        for path in ["/v1/chat/completions", "/v1/messagesx", "/", "", "/v2/messages"] {
+            assert_eq!(Words::of_path(path), Words::OpenAi, "{path}");
+        }
+    }
+}
