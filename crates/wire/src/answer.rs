@@ -1,4 +1,4 @@
-//! What a whole chat answer says: plain, or gathered from a stream's frames.
+//! What a whole answer says: plain, or gathered from a stream's frames.
 //!
 //! Both are folded into the same [`AnswerFacts`], so that one rule judges both: [`AnswerFacts::failure`] finds the failures that
 //! come under a 200.
@@ -6,7 +6,7 @@
 use crate::{
     api::Api,
     class::{Class, Failure},
-    frame::{Chunk, FinishReason, FrameFacts},
+    frame::{FinishReason, FrameFacts, read_whole},
     usage::Usage,
 };
 
@@ -14,11 +14,11 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AnswerFacts {
-    /// It holds content: text, a tool call, a refusal, audio or reasoning.
+    /// It holds content: something that a caller sees of the answer.
     pub content: bool,
     /// Why the first choice to stop did so. Without one the answer is not whole.
     pub finish: Option<FinishReason>,
-    /// How many choices have stopped.
+    /// How many choices have stopped: all that were asked for of a chat or a text completion, else one, when it is whole.
     pub finished: u32,
     /// The tokens it took, where the provider said so.
     pub usage: Option<Usage>,
@@ -37,13 +37,18 @@ impl AnswerFacts {
         Self { nothing: true, ..Self::default() }
     }
 
-    /// Adds what a stream's next frame says. A later usage replaces an earlier one, since providers that send it with every
-    /// chunk send the sum so far.
+    /// Adds what a stream's next frame says.
+    ///
+    /// Of several usages the larger counts stand: some providers send the sum so far with every chunk, and Anthropic what was
+    /// read at the beginning and what was written at the end.
     pub fn absorb(&mut self, frame: &FrameFacts) {
         self.content |= frame.content;
         self.finish = self.finish.or(frame.finish);
         self.finished = self.finished.saturating_add(frame.finished);
-        self.usage = frame.usage.or(self.usage);
+        self.usage = match (self.usage, frame.usage) {
+            (Some(before), Some(later)) => Some(before.or_later(later)),
+            (before, later) => later.or(before),
+        };
         if self.error.is_none() {
             self.error.clone_from(&frame.error);
         }
@@ -82,17 +87,14 @@ impl AnswerFacts {
 ///
 /// Takes any bytes. The time is linear in the body; what is kept is bounded by its number of choices.
 #[must_use]
-pub fn read_answer(_api: Api, body: &[u8]) -> AnswerFacts {
+pub fn read_answer(api: Api, body: &[u8]) -> AnswerFacts {
     let body = body.trim_ascii();
     let mut facts = AnswerFacts::default();
     if body.is_empty() {
         facts.nothing = true;
         return facts;
     }
-    match Chunk::read(body) {
-        Some(answer) => facts.absorb(&answer.facts()),
-        None => facts.malformed = true,
-    }
+    facts.absorb(&read_whole(api, body));
     facts
 }
 

@@ -14,7 +14,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::{request::range_in, splice::Text};
+use crate::{loose::Text, request::range_in};
 
 /// The body of a chat request with `said` as the beginning of the assistant's answer; `tokens` of the answer's limit, where the
 /// request sets one, are used up.

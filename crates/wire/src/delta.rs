@@ -15,7 +15,7 @@ use serde::{
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use crate::loose::{Count, Filled};
+use crate::loose::{Count, Filled, Text};
 
 /// What one chunk adds to a stream's text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,7 +123,7 @@ impl<'de> Visitor<'de> for SaidVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut said = Said::default();
-        while let Some(Name(name)) = map.next_key()? {
+        while let Some(Text(name)) = map.next_key()? {
             match &*name {
                 "role" => drop(map.next_value::<IgnoredAny>()?),
                 "content" => {
@@ -138,10 +138,6 @@ impl<'de> Visitor<'de> for SaidVisitor {
         Ok(said)
     }
 }
-
-/// A field's name, borrowed where it has no escapes.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// A `content`: its text, empty when null, none when it is of another type.
 struct Content<'a>(Option<Cow<'a, str>>);

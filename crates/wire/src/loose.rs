@@ -4,7 +4,7 @@
 //! an unexpected type must not spoil the fields beside it, so the fields here accept any value and keep what they can use.
 //! Nothing recurses: what is not kept is skipped by serde_json's own loop.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -22,6 +22,10 @@ pub(crate) struct Count(pub(crate) u64);
 /// A short word: a string or a whole number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Word(pub(crate) Option<Box<str>>);
+
+/// A string, borrowed where it has no escapes. The one here that takes no other value.
+#[derive(Deserialize)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// The longest word that is kept.
 const MAX_WORD: usize = 4_096;

@@ -13,7 +13,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::usage::Usage;
+use crate::{loose::Text, usage::Usage};
 
 /// What all chunks of one stream have in common: `id`, `created` and `model`, as the JSON that they came as.
 #[derive(Clone, Debug, Default)]
@@ -145,10 +145,6 @@ impl Rewrite<'_> {
         Some(())
     }
 }
-
-/// A string, borrowed where it has no escapes.
-#[derive(Deserialize)]
-pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// An object's fields in their order, their values as the bytes that they are.
 pub(crate) struct Object<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);

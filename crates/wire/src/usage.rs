@@ -42,6 +42,17 @@ impl Usage {
     pub fn with_reasoning(self, reasoning: u64) -> Self {
         Self { reasoning: reasoning.min(self.output), ..self }
     }
+
+    /// What is known after two reports of one answer: the larger count of each kind. A count only grows while an answer does,
+    /// and a report that leaves one out takes nothing back.
+    pub(crate) fn or_later(self, later: Self) -> Self {
+        Self {
+            input: self.input.max(later.input),
+            output: self.output.max(later.output),
+            cached_input: self.cached_input.max(later.cached_input),
+            reasoning: self.reasoning.max(later.reasoning),
+        }
+    }
 }
 
 /// Attempts that served one answer together are summed; the sum stays at `u64::MAX` rather than overflow.
@@ -55,7 +66,7 @@ impl AddAssign for Usage {
 }
 
 /// The `usage` object in all its dialects.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct RawUsage {
     prompt_tokens: Count,
@@ -71,7 +82,7 @@ pub(crate) struct RawUsage {
     cache_creation_input_tokens: Count,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Details {
     cached_tokens: Count,

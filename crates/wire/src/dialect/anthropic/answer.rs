@@ -12,7 +12,7 @@ use super::{
     chat::{Choice, Completion, Function, Message, Tokens, ToolCall, Unreadable, finish_reason},
     json,
 };
-use crate::splice::Text;
+use crate::loose::Text;
 
 /// Anthropic's answer to a messages request as OpenAI's answer to a chat request.
 ///

@@ -6,7 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::json;
-use crate::{class::Class, error_body::classify, loose::Word, splice::Text};
+use crate::{
+    class::Class,
+    error_body::classify,
+    loose::{Text, Word},
+};
 
 /// The body of Anthropic's refusal as OpenAI's error body: `message`, `type`, `param` and `code`.
 ///

@@ -12,7 +12,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::{loose::Filled, splice::Text};
+use crate::loose::{Filled, Text};
 
 /// Why a chat request cannot be served by a provider of another dialect.
 ///

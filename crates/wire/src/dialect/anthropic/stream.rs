@@ -15,7 +15,7 @@ use super::{
     error::append_error_frame,
     json,
 };
-use crate::splice::Text;
+use crate::loose::Text;
 
 /// Blocks that may be open at once. Anthropic closes each before it opens the next.
 const MAX_OPEN: usize = 16;
