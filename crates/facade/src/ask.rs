@@ -5,8 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use wire::Api;
-
 use crate::{
     engine::{Ask, Plan},
     error::CallError,
@@ -39,14 +37,8 @@ pub(crate) fn of(plan: &Plan, request: &Request) -> Result<Ask, CallError> {
     ask.tokens = estimated_tokens(request);
     ask.deadline = request.deadline;
     ask.single = request.single;
-    ask.rescuable = is_plain_text(request);
+    ask.rescuable = request.facts.is_plain_text();
     Ok(ask)
-}
-
-/// Whether all that the answer can hold is text: one choice, no tools, no log probabilities.
-fn is_plain_text(request: &Request) -> bool {
-    let facts = &request.facts;
-    request.api == Api::Chat && facts.choices == 1 && !facts.tools && !facts.logprobs
 }
 
 /// An ask that only wants to know what would be chosen.

@@ -127,7 +127,7 @@ fn named(body: &Bytes, range: Range<usize>, model_json: &Bytes) -> Body {
 /// A chat in Anthropic's form. What it says does not depend on the model, whose name is put in for each deployment.
 fn translated(request: &Request) -> Option<Named> {
     let body: Bytes = wire::chat_to_messages(&request.body, request.model()).ok()?.into();
-    let model = wire::skim_request(&body).ok()?.model_range;
+    let model = wire::skim_request(Api::Messages, &body).ok()?.model_range;
     Some(Named { body, model })
 }
 

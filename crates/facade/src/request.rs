@@ -83,7 +83,7 @@ impl Request {
     /// [`RequestError::NeverStreams`] when a stream is asked for where there is none.
     pub fn new(api: Api, body: impl Into<Bytes>) -> Result<Self, RequestError> {
         let body = body.into();
-        let facts = wire::skim_request(&body)?;
+        let facts = wire::skim_request(api, &body)?;
         if facts.stream && api == Api::Embeddings {
             return Err(RequestError::NeverStreams { api });
         }

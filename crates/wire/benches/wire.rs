@@ -64,7 +64,7 @@ fn bodies(c: &mut Criterion) {
         let body = request(messages);
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function(format!("skim_request, {} bytes", body.len()), |b| {
-            b.iter(|| skim_request(black_box(body.as_bytes())));
+            b.iter(|| skim_request(Api::Chat, black_box(body.as_bytes())));
         });
     }
     let answer = r#"{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant",

@@ -183,10 +183,12 @@ proptest! {
         black_box(Headroom::read(lookup, wall));
         black_box(PriceTable::builtin().price(&header, wall));
         drop(black_box(PriceTable::parse(&header)));
-        black_box(read_answer(Api::Chat, &bytes).failure());
-        black_box(read_frame(Api::Chat, None, &bytes));
-        if let Err(error) = skim_request(&bytes) {
-            prop_assert!(error.offset <= bytes.len() && error.line >= 1 && error.column >= 1);
+        for api in Api::ALL {
+            black_box(read_answer(api, &bytes).failure());
+            black_box(read_frame(api, Some(&header), &bytes));
+            if let Err(error) = skim_request(api, &bytes) {
+                prop_assert!(error.offset <= bytes.len() && error.line >= 1 && error.column >= 1);
+            }
         }
     }
 
@@ -203,13 +205,15 @@ proptest! {
                 _ => bytes[place] = byte,
             }
         }
-        if let Ok(facts) = skim_request(&bytes) {
-            let name: String = serde_json::from_slice(&bytes[facts.model_range]).unwrap();
-            prop_assert_eq!(name, facts.model);
-            prop_assert_eq!(bytes[facts.insert_at - 1], b'{');
+        for api in Api::ALL {
+            if let Ok(facts) = skim_request(api, &bytes) {
+                let name: String = serde_json::from_slice(&bytes[facts.model_range]).unwrap();
+                prop_assert_eq!(name, facts.model);
+                prop_assert_eq!(bytes[facts.insert_at - 1], b'{');
+            }
+            black_box(read_frame(api, None, &bytes));
+            black_box(read_answer(api, &bytes));
         }
-        black_box(read_frame(Api::Chat, None, &bytes));
-        black_box(read_answer(Api::Chat, &bytes));
         black_box(classify(400, |_| None, &bytes, SystemTime::UNIX_EPOCH));
     }
 
@@ -249,9 +253,13 @@ proptest! {
     }
 }
 
-const BODIES: [&str; 4] = [
+const BODIES: [&str; 8] = [
     r#" {"messages":[{"role":"user","content":"h\u00e9"}],"model":"gpt-4.1","stream":true,"stream_options":{"include_usage":true},"n":1}"#,
     r#"{"id":"c","choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}"#,
     r#"[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"retryDelay":"37s"}]}}]"#,
     r#"{"type":"error","error":{"type":"rate_limit_error","details":{"error_code":"x"}},"request_id":"r"}"#,
+    r#"{"type":"message_start","message":{"content":[{"type":"text","text":""}],"stop_reason":null,"usage":{"input_tokens":1}}}"#,
+    r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":1}}"#,
+    r#"{"type":"response.completed","response":{"status":"completed","output":[{"type":"message","content":[{"text":"a"}]}],"usage":{}}}"#,
+    r#"{"object":"list","data":[{"embedding":[0.5]}],"model":"m","prompt":["a","b"],"store":true,"response_format":{"type":"text"}}"#,
 ];
