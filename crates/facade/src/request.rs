@@ -174,10 +174,7 @@ impl Request {
 
     /// How many finish reasons make an answer whole.
     pub(crate) fn choices(&self) -> u64 {
-        match self.api {
-            Api::Chat | Api::Completions => self.facts.choices,
-            _ => 1,
-        }
+        self.facts.choices
     }
 
     /// The same wishes with another body of the same kind.
