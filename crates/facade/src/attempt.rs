@@ -23,7 +23,6 @@ use crate::{
     shared::Shared,
 };
 
-const REMAINING_REQUESTS: &str = "x-ratelimit-remaining-requests";
 /// How long the body of a refusal is waited for: its status has said enough to go elsewhere.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// The most that is held of a stream before its first content: pings, comments, role-only deltas.
@@ -73,8 +72,8 @@ pub(crate) async fn run(
         Err(error) => return failed(unsent(&error)),
     };
     let Response { status, headers, body, .. } = response;
-    let full_for = full_for(&headers, shared.wall());
-    shared.tell(Event::Head { call, attempt: ordinal, full_for }, &mut Vec::new());
+    let headroom = wire::Headroom::read(|name| headers.get(name)?.to_str().ok(), shared.wall());
+    shared.tell(Event::Head { call, attempt: ordinal, headroom }, &mut Vec::new());
     let head = Head { status, headers };
     let form = form(&shared, &outgoing.request, sent);
     if !status.is_success() {
@@ -191,19 +190,6 @@ fn refused(shared: &Shared, form: &Form, mut head: Head, body: Bytes) -> Ended {
 fn form(shared: &Shared, request: &Request, sent: Api) -> Form {
     let since = shared.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Form { asked: request.api, sent, include_usage: request.facts.include_usage, created: since.as_secs() }
-}
-
-/// How long no further request fits, by the provider's own count.
-///
-/// The reset of a limit says when all of it is there again, which is no wait: of a limit that fills evenly, one request is
-/// there again after its share of that time. Of one that fills at once it is too early a guess, and the next 429 names the
-/// wait.
-fn full_for(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
-    // All that most answers cost here.
-    headers.get(REMAINING_REQUESTS).filter(|remaining| *remaining == "0")?;
-    let requests = wire::Headroom::read(|name| headers.get(name)?.to_str().ok(), wall).requests;
-    let limit = u32::try_from(requests.limit?).unwrap_or(u32::MAX);
-    Some(requests.reset? / limit.max(1))
 }
 
 /// No head came.

@@ -92,6 +92,17 @@ pub enum Notice {
         /// What came of it.
         result: RescueResult,
     },
+    /// A provider refuses the credential, says that its account is spent, or has no such model. Somebody has to act: the
+    /// place is out until the configuration changes, or until the instant that the provider named. Told once.
+    #[non_exhaustive]
+    TakenOut {
+        /// Where. What a credential lacks is lacking to every deployment of that endpoint.
+        route: Route,
+        /// Why: `credential`, `quota_spent` or `model_missing`.
+        class: Class,
+        /// When it comes back, where the provider said so.
+        back_in: Option<Duration>,
+    },
     /// An attempt that was started beside a slow one ended.
     #[non_exhaustive]
     Hedge {

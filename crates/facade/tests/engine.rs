@@ -13,7 +13,7 @@ use outrigger::{
     config::{Model, Provider, Target},
     engine::{Action, Ask, AttemptFailure, CallId, Engine, Event, Mode, Plan},
     policy::Finish,
-    wire::{Class, Usage},
+    wire::{Class, Headroom, Usage},
 };
 use proptest::prelude::*;
 
@@ -251,7 +251,7 @@ impl Harbour {
             Happens::Asked { stream, single, residency } => self.asked(stream, single, residency),
             Happens::Head(which) => {
                 if let Some((call, attempt, _)) = self.nth(which) {
-                    self.tell(Event::Head { call, attempt, full_for: None });
+                    self.tell(Event::Head { call, attempt, headroom: Headroom::default() });
                 }
             }
             Happens::Content(which) => {

@@ -65,6 +65,21 @@ pub(crate) fn event(notice: &Notice) -> Option<(&'static str, Value)> {
             let (from, to) = (from.to_string(), to.to_string());
             Some(("failover", json!({"model": **model, "from": from, "to": to, "class": class.as_str()})))
         }
+        Notice::TakenOut { route, class, back_in, .. } => {
+            let Route { provider, region, model, .. } = route;
+            let facts = json!({
+                "provider": **provider, "region": **region, "model": **model,
+                "class": class.as_str(), "back_in_s": back_in.map(|wait| wait.as_secs()),
+            });
+            Some(("taken_out", facts))
+        }
+        Notice::Rescue { model, from, to, class, result, .. } => {
+            let (from, to) = (from.to_string(), to.as_ref().map(Route::to_string));
+            let facts = json!({
+                "model": **model, "from": from, "to": to, "class": class.as_str(), "result": result.as_str(),
+            });
+            Some(("rescue", facts))
+        }
         Notice::FailoverAdvised { route, .. } => {
             let Route { provider, region, model, .. } = route;
             Some(("failover_advised", json!({"provider": **provider, "region": **region, "model": **model})))

@@ -1,7 +1,7 @@
 //! Who may be asked, and what happens when nobody may.
 //!
-//! Hard constraints come before any score. When they leave nobody, cooldowns that we inferred are waived, soonest first: a
-//! guess of ours must not take the last place out. A wait that the provider named is kept, and circuits, residency, quotas
+//! Hard constraints come before any score. When they leave nobody, cooldowns that we inferred are waived, soonest first (unless
+//! the query says that it has others to ask): a guess of ours must not take the last place out. A wait that the provider named is kept, and circuits, residency, quotas
 //! and cordons are never waived.
 
 use crate::deployment::DeploymentId;
@@ -91,7 +91,7 @@ pub(crate) fn last_resort<'a>(
     }
     match soonest {
         // Where somebody may be asked but is not chosen, cooldowns are not the obstacle.
-        Some((_, id)) if why != unchosen => Ok(Pick { id, waived_cooldown: true }),
+        Some((_, id)) if why != unchosen && query.waive_cooldowns => Ok(Pick { id, waived_cooldown: true }),
         _ => Err(NoPick { why, retry_at }),
     }
 }

@@ -40,6 +40,9 @@ pub struct Query<'a> {
     pub admits: &'a dyn Fn(DeploymentId) -> bool,
     /// Tokens that the request will use, estimated, for limits per minute.
     pub tokens: u32,
+    /// Whether an inferred cooldown may be waived when nobody else is left. Default yes; no for one who has others to ask,
+    /// another tier, before that.
+    pub waive_cooldowns: bool,
     /// Another scoring than the registry's own (or its selector).
     pub scoring: Option<Scoring>,
     /// Another [`composite_failover`](crate::RegistryConfig::composite_failover) than the registry's own.
@@ -60,6 +63,7 @@ impl<'a> Query<'a> {
             affinity: None,
             admits: &|_| true,
             tokens: 0,
+            waive_cooldowns: true,
             scoring: None,
             composite_failover: None,
         }
@@ -91,6 +95,7 @@ impl fmt::Debug for Query<'_> {
             .field("excluded", &self.excluded)
             .field("affinity", &self.affinity)
             .field("tokens", &self.tokens)
+            .field("waive_cooldowns", &self.waive_cooldowns)
             .field("scoring", &self.scoring)
             .field("composite_failover", &self.composite_failover)
             .finish_non_exhaustive()

@@ -7,8 +7,8 @@ use std::{
 
 use breaker::{Report, Verdict};
 use policy::{Broken, Deadline, Finish, HedgeBudget, Mode, Price};
-use registry::{CooldownOrigin, InFlight, Kind, Quota, Sample};
-use wire::{Class, Level, Usage};
+use registry::{CooldownOrigin, InFlight, Kind, Sample};
+use wire::{Class, Headroom, Level, Usage};
 
 use super::{
     CallState, Engine,
@@ -140,18 +140,19 @@ impl Engine {
         &mut self,
         call: CallId,
         ordinal: u8,
-        full_for: Option<Duration>,
+        headroom: &Headroom,
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
-        let Some(attempt) = running(&mut self.calls, call, ordinal) else { return };
+        let Some(state) = self.calls.get_mut(&call) else { return };
+        let tokens = state.ask.tokens;
+        let Some(attempt) = state.attempts.iter_mut().find(|attempt| attempt.ordinal == ordinal) else {
+            return;
+        };
         let deployment = attempt.deployment;
         self.circuits.report_endpoint(deployment, &mut attempt.leave, Report::new(Verdict::Success), now);
-        if let (Some(full_for), Some(&id)) = (full_for, self.ids.get(deployment)) {
-            let mut quota = Quota::default();
-            quota.remaining_requests = Some(0);
-            quota.requests_reset_at = now.checked_add(full_for);
-            self.registry.note_quota(id, quota, now);
+        if let Some(&id) = self.ids.get(deployment) {
+            self.registry.note_quota(id, attribute::quota(headroom, tokens, now), now);
         }
         self.notice_transitions(deployment, now, actions);
     }
@@ -324,8 +325,7 @@ impl Engine {
         };
         self.settle(attempt, report(verdict), sample, now);
         if takes_out {
-            let until = failure.retry_after.and_then(|wait| now.checked_add(wait));
-            self.circuits.take_out(deployment, failure.class, until);
+            self.take_out(deployment, failure, now, actions);
         }
         if failure.class.level() != Level::Nobody
             && let Some(counters) = self.counters.get_mut(deployment)

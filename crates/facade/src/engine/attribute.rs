@@ -6,8 +6,9 @@
 use std::time::{Duration, Instant};
 
 use breaker::Verdict;
-use policy::Failed;
-use wire::{Class, Level};
+use policy::{Backoff, BackoffConfig, Failed};
+use registry::Quota;
+use wire::{Class, Headroom, Level, Limit};
 
 use super::event::AttemptFailure;
 
@@ -82,18 +83,44 @@ pub(super) fn way_on(failure: &AttemptFailure, now: Instant, draw: u64) -> Faile
     failed.again = match failure.class {
         Class::RateLimited => failure.retry_after,
         Class::Transient | Class::Reset | Class::Unreachable | Class::Overloaded => {
-            Some(failure.retry_after.unwrap_or_else(|| spread(PAUSE, draw)))
+            Some(pause(failure.retry_after, draw))
         }
-        Class::Cut | Class::Malformed | Class::Empty => Some(spread(PAUSE, draw)),
+        Class::Cut | Class::Malformed | Class::Empty => Some(pause(None, draw)),
         // Silence is not asked twice, and what the configuration must mend does not mend itself.
         _ => None,
     };
     failed
 }
 
-/// Between half of `pause` and all of it ('equal jitter').
-fn spread(pause: Duration, draw: u64) -> Duration {
-    let half = pause / 2;
-    let part = u32::try_from(draw >> 33).unwrap_or(0);
-    half + half.mul_f64(f64::from(part) / f64::from(1_u32 << 31)).min(half)
+/// The wait that the server wishes, else a short one that chance spreads: between half of [`PAUSE`] and all of it.
+fn pause(wish: Option<Duration>, draw: u64) -> Duration {
+    let mut config = BackoffConfig::default();
+    config.initial = PAUSE;
+    config.jitter = 0.5;
+    Backoff::new(config).map_or(PAUSE, |mut backoff| backoff.next(wish, draw))
+}
+
+/// What a provider's count of what is left means for the next requests, each of `tokens`.
+///
+/// The reset of a limit says when all of it is there again, which is no wait: of a limit that fills evenly, one request is
+/// there again after its share of that time, and until then what is left is all there is. Of one that fills at once it is too
+/// early a guess, and the next 429 names the wait.
+pub(super) fn quota(headroom: &Headroom, tokens: u32, now: Instant) -> Quota {
+    let mut quota = Quota::default();
+    let back_at = |limit: &Limit, needed: u64| {
+        let (all, reset) = limit.limit.zip(limit.reset)?;
+        now.checked_add(reset.mul_f64(share_of(needed.min(all), all)))
+    };
+    if let Some(at) = back_at(&headroom.requests, 1) {
+        (quota.remaining_requests, quota.requests_reset_at) = (headroom.requests.remaining, Some(at));
+    }
+    if let Some(at) = back_at(&headroom.tokens, u64::from(tokens)) {
+        (quota.remaining_tokens, quota.tokens_reset_at) = (headroom.tokens.remaining, Some(at));
+    }
+    quota
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share of a limit need not be exact")]
+fn share_of(part: u64, all: u64) -> f64 {
+    if all == 0 { 1.0 } else { part as f64 / all as f64 }
 }

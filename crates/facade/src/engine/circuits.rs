@@ -23,8 +23,9 @@ pub(super) struct Circuits {
     endpoint_of: Vec<usize>,
     endpoints: Vec<Box<dyn Gate>>,
     deployments: Vec<Box<dyn Gate>>,
-    /// A credential that the provider refuses, by endpoint, and until when, where it said so; a model that is missing
-    /// there, by deployment.
+    /// A credential that the provider refuses, and until when, where it said so; a model that is missing there, by
+    /// deployment. A credential is known by its endpoint: the configuration gives each endpoint one key, so that two
+    /// keys at one base URL are two providers' endpoints.
     dead_credentials: Vec<Option<(wire::Class, Option<Instant>)>>,
     missing_models: Vec<bool>,
     /// When places may be tried early: by endpoint, by deployment.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use policy::{Finish, Mode};
-use wire::{Api, Class, Usage};
+use wire::{Api, Class, Headroom, Usage};
 
 use crate::observe::Notice;
 
@@ -102,8 +102,8 @@ pub enum Event {
         call: CallId,
         /// The attempt's ordinal.
         attempt: u8,
-        /// How long no further request fits, by the provider's own count; `None` while one does, or nothing is said.
-        full_for: Option<Duration>,
+        /// What is left of the provider's limits, by its own count.
+        headroom: Headroom,
     },
     /// A restart ([`Mode::Restart`]) speaks: it begins to repeat what was given. It is given the time for it.
     Speaking {

@@ -177,8 +177,8 @@ impl Engine {
         match event {
             Event::Asked { ask, .. } => self.begin(call, ask, now),
             // A head decides nothing: it only tells the endpoint's circuit.
-            Event::Head { attempt, full_for, .. } => {
-                return self.on_head(call, attempt, full_for, now, actions);
+            Event::Head { attempt, headroom, .. } => {
+                return self.on_head(call, attempt, &headroom, now, actions);
             }
             Event::Speaking { attempt, .. } => return self.on_speaking(call, attempt, now, actions),
             Event::Content { attempt, .. } => self.on_content(call, attempt, now, actions),
@@ -241,7 +241,7 @@ impl Engine {
                 Step::Pick { tier, mode } => {
                     let mut picked = self.pick(&state, tier, mode, draws.next(), now);
                     if matches!(picked, Picked::Nothing { .. }) {
-                        picked = self.try_early(&state, tier, draws.next(), now).unwrap_or(picked);
+                        picked = self.last_resort(&state, tier, draws.next(), now).unwrap_or(picked);
                     }
                     state.machine.on_pick(picked, now);
                 }

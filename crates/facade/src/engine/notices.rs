@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Instant};
 use breaker::{Event as CircuitEvent, State};
 use wire::Usage;
 
-use super::{CallState, Engine, event::Action};
+use super::{
+    CallState, Engine,
+    event::{Action, AttemptFailure},
+};
 use crate::observe::{Notice, Route};
 
 impl Engine {
@@ -40,6 +43,23 @@ impl Engine {
             {
                 actions.push(Action::Notice(Notice::FailoverAdvised { route }));
             }
+        }
+    }
+
+    /// The provider refuses a credential, or has no such model: told once, and loudly, since somebody has to act.
+    pub(super) fn take_out(
+        &mut self,
+        deployment: usize,
+        failure: &AttemptFailure,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let was_out = self.circuits.out(deployment, now).is_some();
+        let until = failure.retry_after.and_then(|wait| now.checked_add(wait));
+        self.circuits.take_out(deployment, failure.class, until);
+        if let (false, Some(route)) = (was_out, self.route(deployment)) {
+            let (class, back_in) = (failure.class, failure.retry_after);
+            actions.push(Action::Notice(Notice::TakenOut { route, class, back_in }));
         }
     }
 

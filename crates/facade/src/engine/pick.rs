@@ -5,7 +5,7 @@ use std::time::Instant;
 use policy::{Mode, Picked};
 use registry::DeploymentId;
 
-use super::{Ask, CallState, Engine, plan::Plan};
+use super::{Ask, CallState, Engine, circuits::Circuits, plan::Plan};
 
 impl Engine {
     pub(super) fn pick(
@@ -18,8 +18,7 @@ impl Engine {
     ) -> Picked {
         let nothing = Picked::Nothing { retry_at: None, limited: false };
         let candidates = self.candidates.of(&state.ask, usize::from(tier));
-        let excluded: Vec<DeploymentId> =
-            state.machine.excluded().iter().filter_map(|&key| self.ids.get(key as usize).copied()).collect();
+        let excluded = self.excluded(state);
         let (circuits, numbers, plan) = (&self.circuits, &self.numbers, &self.plan);
         let refuse_to_continue = &self.refuse_to_continue;
         let suits = |number| mode != Mode::Continue || continues(plan, refuse_to_continue, number);
@@ -29,11 +28,13 @@ impl Engine {
         let mut query = self.plan.query(&state.ask, candidates, self.own_selector);
         query.excluded = &excluded;
         query.admits = &admits;
+        // Another tier may have somebody who is not cooling down: see `last_resort`.
+        query.waive_cooldowns = false;
         match self.registry.pick(&query, draw, now) {
             Ok(pick) => {
                 let Some(&number) = self.numbers.get(&pick.id) else { return nothing };
                 let Ok(deployment) = u32::try_from(number) else { return nothing };
-                let sound = !pick.waived_cooldown && self.circuits.is_sound(number, now);
+                let sound = self.circuits.is_sound(number, now);
                 Picked::Found { deployment, sound }
             }
             Err(none) => {
@@ -52,35 +53,58 @@ impl Engine {
         }
     }
 
-    /// A call for which nobody is left in any tier, before it has asked anybody, may bring one circuit forward to its trials,
-    /// in the best tier that has such a place. See `early`.
-    pub(super) fn try_early(
+    /// Nobody is left in any tier. Cooldowns that we inferred are waived, soonest first in the best tier that has one; and a call
+    /// that has asked nobody yet may bring one circuit forward to its trials (see `early`).
+    pub(super) fn last_resort(
         &mut self,
         state: &CallState,
         tier: u8,
         draw: u64,
         now: Instant,
     ) -> Option<Picked> {
-        let tiers = self.candidates.tiers(&state.ask);
-        if usize::from(tier) + 1 != tiers.len() || state.machine.attempts() > 0 {
+        let is_last = usize::from(tier) + 1 >= self.candidates.tiers(&state.ask).len();
+        if !is_last || state.machine.is_rescuing() {
             return None;
         }
-        for candidates in tiers {
-            let (circuits, numbers) = (&self.circuits, &self.numbers);
-            let admits = |id: DeploymentId| {
-                numbers.get(&id).is_some_and(|&number| circuits.may_try_early(number, now))
-            };
+        let excluded = self.excluded(state);
+        if let Some(number) = self.pick_of_all(state, &excluded, Circuits::admits, true, draw, now) {
+            return Some(Picked::Found { deployment: u32::try_from(number).ok()?, sound: false });
+        }
+        if state.machine.attempts() > 0 {
+            return None;
+        }
+        let number = self.pick_of_all(state, &excluded, Circuits::may_try_early, false, draw, now)?;
+        self.circuits.bring_forward(number, now);
+        Some(Picked::Found { deployment: u32::try_from(number).ok()?, sound: false })
+    }
+
+    /// The best of the first tier that has anybody whom `admits` admits.
+    fn pick_of_all(
+        &mut self,
+        state: &CallState,
+        excluded: &[DeploymentId],
+        admits: fn(&Circuits, usize, Instant) -> bool,
+        waive_cooldowns: bool,
+        draw: u64,
+        now: Instant,
+    ) -> Option<usize> {
+        let (numbers, circuits) = (&self.numbers, &self.circuits);
+        let admits = |id: DeploymentId| numbers.get(&id).is_some_and(|&number| admits(circuits, number, now));
+        for candidates in self.candidates.tiers(&state.ask) {
             let mut query = self.plan.query(&state.ask, candidates, self.own_selector);
+            query.excluded = excluded;
             query.admits = &admits;
-            if let Ok(pick) = self.registry.pick(&query, draw, now)
-                && let Some(&number) = self.numbers.get(&pick.id)
-            {
-                self.circuits.bring_forward(number, now);
-                let deployment = u32::try_from(number).ok()?;
-                return Some(Picked::Found { deployment, sound: false });
+            query.waive_cooldowns = waive_cooldowns;
+            if let Ok(pick) = self.registry.pick(&query, draw, now) {
+                return self.numbers.get(&pick.id).copied();
             }
         }
         None
+    }
+
+    /// The registry's names of those that the call leaves out.
+    fn excluded(&self, state: &CallState) -> Vec<DeploymentId> {
+        state.machine.excluded().iter().filter_map(|&key| self.ids.get(key as usize).copied()).collect()
     }
 
     /// Whether a deployment lies where the ask may go.

@@ -1,6 +1,6 @@
 //! Quotas: a 429 is a wait, not an illness.
 
-use outrigger::CallError;
+use outrigger::{CallError, config::Target};
 use sim::{Fault, Quota, When};
 use tokio::time::Instant;
 
@@ -116,4 +116,26 @@ async fn a_provider_that_counts_down_to_nothing_is_not_asked_in_vain() {
     let received = harbour.received("us-east");
     assert!(received.len() >= 6, "the quota is used: {} calls", received.len());
     assert!(received.iter().all(|one| one.status == Some(200)), "the region had to refuse");
+}
+
+/// **A guess of ours yields to a need.** A wait that we inferred is kept while another tier is well, and waived when nobody else
+/// is left; one that a provider named is kept either way.
+#[tokio::test(start_paused = true)]
+async fn an_inferred_wait_is_waived_only_when_no_tier_is_left() {
+    for named in [None, Some(secs(60))] {
+        let targets = [
+            Target::new("holysheep", "gpt-4.1").regions(["us-east"]),
+            Target::new("holysheep", "deepseek-v3.2").regions(["eu-west"]).tier(1),
+        ];
+        let harbour = harbour_with(alike(), |world| config_with(world, targets), |builder| builder);
+        let limit = Fault::RateLimit { retry_after: named };
+        harbour.world.inject("us-east", limit, When::always().first(1)).unwrap();
+        for _ in 0..5 {
+            assert!(is_whole(&harbour.ask().await.unwrap().text));
+        }
+        assert_eq!((harbour.count("us-east"), harbour.count("eu-west")), (1, 5), "{named:?}");
+        harbour.client.cordon("holysheep", "eu-west", None);
+        assert_eq!(harbour.ask().await.is_ok(), named.is_none(), "{named:?}");
+        assert_eq!(harbour.count("us-east"), if named.is_none() { 2 } else { 1 });
+    }
 }

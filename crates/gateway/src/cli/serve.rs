@@ -66,13 +66,15 @@ async fn stop(running: Running, signals: &mut Signals) -> ExitCode {
     }
 }
 
-/// What an operator reads afterwards: what changed, one line each. Failovers are as many as requests when a region is down;
-/// they are counted in the metrics and told on `/events`.
+/// What an operator reads afterwards: what changed, one line each, and what he has to mend as an error. Failovers are as many
+/// as requests when a region is down, and rescues as many as its streams; they are counted in the metrics and told on
+/// `/events`.
 fn tell(notice: &Notice) {
-    if matches!(notice, Notice::Failover { .. }) {
+    if matches!(notice, Notice::Failover { .. } | Notice::Rescue { .. }) {
         return;
     }
     if let Some((name, facts)) = event(notice) {
-        log::line(format_args!("{name} {facts}"));
+        let loudly = if matches!(notice, Notice::TakenOut { .. }) { "error: " } else { "" };
+        log::line(format_args!("{loudly}{name} {facts}"));
     }
 }
