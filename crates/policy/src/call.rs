@@ -13,8 +13,9 @@
 //!
 //! # The order of rescue
 //! Another deployment of the same tier at once; the same deployment again only when it is the tier's last and waiting is
-//! cheap; then the next tier. An attempt that has been silent for its patience is not thrown away: the next one starts
-//! beside it, and whichever speaks first wins. With nowhere else to go, the call waits on until its deadline.
+//! cheap, and not with the last attempt while there is another tier; then the next tier. An attempt that has been silent
+//! for its patience is not thrown away: the next one starts beside it, and whichever speaks first wins. With nowhere else
+//! to go, the call waits on until its deadline.
 //!
 //! What happens when an answer breaks off after its first content is told in `rescue`.
 
@@ -334,6 +335,8 @@ impl Call {
             && self.repeated != Some(deployment)
             // With nowhere else to go, a limit is told to the caller at once: it knows better than we whether to wait.
             && !(failed.limited && is_last_tier)
+            // The last attempt that is left is worth more where nothing has failed yet.
+            && (is_last_tier || self.plan.max_attempts.saturating_sub(self.attempts) > 1)
             && pause <= self.plan.cheap_wait
             && let Some(until) = now.checked_add(pause)
             && until < self.plan.deadline

@@ -106,6 +106,22 @@ fn the_tiers_last_is_asked_again_after_a_pause_and_then_the_next_tier() {
 }
 
 #[test]
+fn the_last_attempt_goes_to_the_next_tier_rather_than_to_a_place_that_failed() {
+    let now = t0();
+    for (tiers, goes_on) in [(2, true), (1, false)] {
+        let mut call = Call::new(CallPlan::new(tiers, 3, now + ms(10_000)));
+        for (deployment, price) in [(1, Price::Free), (2, Price::Free)] {
+            let attempt = start(&mut call, 0, deployment, price, now);
+            call.on_failed(attempt, server_error());
+        }
+        empty(&mut call, 0, now);
+        let expected =
+            if goes_on { Step::Pick { tier: 1, mode: Mode::Fresh } } else { Step::Wait(now + ms(200)) };
+        assert_eq!(call.next(now), expected, "of {tiers} tiers");
+    }
+}
+
+#[test]
 fn a_short_limit_is_waited_for_before_a_lower_tier_and_a_long_one_is_not() {
     for (wait, waits) in [(ms(1_500), true), (ms(30_000), false)] {
         let now = t0();
