@@ -71,8 +71,8 @@ pub struct Call {
     last: Option<(Key, Failed)>,
     /// Whether the free failover is spent. A second try at the same deployment is none.
     failed_over: bool,
-    /// The deployment that was asked a second time, or refused it: it is not asked again.
-    repeated: Option<Key>,
+    /// Deployments that were asked a second time, or refused it: they are not asked again.
+    pub(crate) repeated: Vec<Key>,
     soonest: Option<Instant>,
     /// Whether every refusal and failure so far was a rate limit.
     only_limits: bool,
@@ -101,7 +101,7 @@ impl Call {
             excluded: Vec::new(),
             last: None,
             failed_over: false,
-            repeated: None,
+            repeated: Vec::new(),
             soonest: None,
             only_limits: true,
             tier_was_asked: false,
@@ -180,7 +180,7 @@ impl Call {
         if let Phase::Chosen { deployment, .. } = self.phase {
             let hedging = std::mem::take(&mut self.hedging);
             if self.excluded.contains(&deployment) {
-                self.repeated = Some(deployment);
+                self.repeated.push(deployment);
             } else {
                 self.excluded.push(deployment);
                 self.failed_over |= self.attempts > 0 && !hedging;
@@ -201,12 +201,16 @@ impl Call {
     /// last slot went). It is left out, and the tier is asked again.
     pub fn on_refused(&mut self, retry_at: Option<Instant>) {
         if self.hedging {
+            // It may still be failed over to; asked three times it is not.
+            if let Phase::Chosen { deployment, .. } = self.phase {
+                self.repeated.push(deployment);
+            }
             self.unhedge();
         } else if let Phase::Chosen { deployment, .. } = self.phase {
             self.soonest = earliest(self.soonest, retry_at);
             self.only_limits = false;
             if self.excluded.contains(&deployment) {
-                self.repeated = Some(deployment);
+                self.repeated.push(deployment);
             } else {
                 self.excluded.push(deployment);
             }
@@ -221,7 +225,7 @@ impl Call {
             self.unhedge();
         } else if let Phase::Chosen { deployment, .. } = self.phase {
             if self.rescue.is_none() && !self.failed_over && self.excluded.contains(&deployment) {
-                self.repeated = Some(deployment);
+                self.repeated.push(deployment);
                 self.phase = Phase::Seek;
             } else {
                 self.settle_or_wait_on();
@@ -332,7 +336,7 @@ impl Call {
         let is_last_tier = next_tier >= self.plan.tiers;
         if let (true, Some((deployment, failed))) = (self.running.is_empty(), self.last)
             && let Some(pause) = failed.again
-            && self.repeated != Some(deployment)
+            && !self.repeated.contains(&deployment)
             // With nowhere else to go, a limit is told to the caller at once: it knows better than we whether to wait.
             && !(failed.limited && is_last_tier)
             // The last attempt that is left is worth more where nothing has failed yet.

@@ -73,7 +73,9 @@ impl Call {
         for running in &mut self.running {
             running.hedge = None;
         }
-        if let Some(deployment) = deployment.filter(|key| !self.excluded.contains(key)) {
+        if let Some(deployment) =
+            deployment.filter(|key| !self.excluded.contains(key) && !self.repeated.contains(key))
+        {
             self.hedging = true;
             self.phase = Phase::Chosen { deployment, sound: true };
         }
