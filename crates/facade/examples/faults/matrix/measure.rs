@@ -32,6 +32,8 @@ const TOKENS: u32 = 20;
 pub(crate) enum Got {
     /// The whole answer.
     Whole,
+    /// The whole answer, after it had broken off.
+    Rescued,
     /// A part of it, and an error that says so.
     Truncated,
     /// An error: its status and its code.
@@ -44,6 +46,7 @@ impl fmt::Display for Got {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole => f.write_str("whole"),
+            Self::Rescued => f.write_str("rescued"),
             Self::Truncated => f.write_str("cut, and told"),
             Self::Refused { status, code } => write!(f, "{status} {code}"),
             Self::Wrong => f.write_str("WRONG"),
@@ -55,7 +58,7 @@ impl fmt::Display for Got {
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
     /// How many callers got what.
-    pub(crate) got: BTreeMap<Got, usize>,
+    pub(crate) got: BTreeMap<Got, u64>,
     /// Calls that regions received.
     pub(crate) upstream: u64,
     /// Those of them that the sick region received.
@@ -113,7 +116,7 @@ fn play(cell: &Cell) -> Result<Measured, Failure> {
         let mut got = BTreeMap::new();
         let mut times = Vec::new();
         for (answer, took) in answers {
-            *got.entry(answer).or_default() += 1;
+            *got.entry(answer).or_default() += 1_u64;
             times.push(took);
         }
         times.sort_unstable();
@@ -181,17 +184,23 @@ async fn ask(client: &Client, cell: &Cell) -> Got {
                     match stream.next().await {
                         Some(Ok(piece)) => text.push_str(&piece),
                         Some(Err(error)) => break Err(error.into()),
-                        None => break Ok(text),
+                        None => break Ok((text, stream.summary().rescued)),
                     }
                 }
             }
             Err(error) => Err(error),
         }
     } else {
-        chat.send().await.map(|answer| answer.text)
+        chat.send().await.map(|answer| (answer.text, false))
     };
     match text {
-        Ok(text) if text == answer_text(PROMPT, TOKENS) => Got::Whole,
+        Ok((text, rescued)) if text == answer_text(PROMPT, TOKENS) => {
+            if rescued {
+                Got::Rescued
+            } else {
+                Got::Whole
+            }
+        }
         Ok(_) => Got::Wrong,
         Err(ChatError::Call(CallError::Truncated { .. })) => Got::Truncated,
         Err(ChatError::Call(error)) => Got::Refused { status: error.status().as_u16(), code: error.code() },

@@ -15,6 +15,14 @@ it and every cell to its promise. Each client has seen twenty healthy answers (4
 when `us-east`, the region that it prefers, gets its fault for good; the faults have the simulator's default parameters. Every
 caller waits 30 s at most.
 
+- *With somewhere to go* every caller has the whole answer, whatever the fault. A stream that breaks off after its first words
+  is rescued: its rest comes from elsewhere. Rescues are paid from the retry budget, so of two hundred streams that break off at one
+  instant it pays for some, and the others end with an error that says that there is no more; none ends as if it were whole.
+- *With nowhere to go* the error is honest and early, but for a silence, which is waited for to the deadline. A second try at the
+  same place is the budget's to pay, so there is no storm.
+- *A refusal of the request itself* (`content_filter`, `no_prefill`, and `context_length` where no model has a larger window) is
+  passed on in the provider's words after one attempt.
+
 *sent*: calls that regions received for each question asked. *to sick*: those that `us-east` received. Times are in
 milliseconds, from the question to the end of the answer or of the error.
 ";

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use outrigger::policy::{BudgetConfig, RETRY_COST_BILLED, RETRY_COST_UNPROCESSED};
 use sim::Fault;
 
 use super::{
@@ -24,6 +25,9 @@ enum Promise {
     Early(&'static [&'static str]),
     /// The deadline's error, at the deadline.
     AtDeadline,
+    /// The whole answer, its rest from elsewhere. Rescues are the bucket's to pay: of a crowd that breaks off at one instant it
+    /// pays for so many, and the others are told that they have a part.
+    Rescued,
     /// What came, and an error that says that it is not all.
     Told,
 }
@@ -41,12 +45,16 @@ fn promise(cell: &Cell) -> Promise {
         (Fault::SlowFirstToken { .. } | Fault::SlowTokens { .. } | Fault::Slow { .. } | Fault::NoDone, _) => {
             Promise::Whole
         }
+        (Fault::Cut { .. } | Fault::Stall { .. } | Fault::Malformed { .. }, setting) if cell.stream => {
+            if setting.has_refuge() {
+                Promise::Rescued
+            } else {
+                Promise::Told
+            }
+        }
         (_, setting) if setting.has_refuge() => Promise::Whole,
         (Fault::RateLimit { .. }, _) => Promise::Early(&["rate_limit_exceeded"]),
         (Fault::Silent | Fault::KeepaliveForever, _) => Promise::AtDeadline,
-        (Fault::Cut { .. } | Fault::Stall { .. } | Fault::Malformed { .. }, _) if cell.stream => {
-            Promise::Told
-        }
         (Fault::Stall { .. }, _) => Promise::AtDeadline,
         _ => Promise::Early(FAILED),
     }
@@ -68,52 +76,63 @@ fn check(cell: &Cell, measured: &Measured) -> Vec<String> {
             faults.push(format!("{what}: {measured:?}"));
         }
     };
-    let calls = u64::try_from(cell.calls).unwrap_or(u64::MAX);
     let promise = promise(cell);
-    must(measured.got.keys().all(|got| keeps(promise, got)), &format!("promised was {promise:?}"));
+    let calls = u64::try_from(cell.calls).unwrap_or(u64::MAX);
+    let tries = second_tries(cell, calls);
+    must(measured.got.keys().all(|got| keeps(promise, cell, got)), &format!("promised was {promise:?}"));
+    if promise == Promise::Rescued {
+        let rescued = measured.got.get(&Got::Rescued).copied().unwrap_or(0);
+        must(rescued >= measured.to_sick.min(tries), "fewer are rescued than the bucket pays for");
+    }
     must(measured.left_over == 0, "something is in flight after the end");
-    must(measured.to_sick <= most_to_sick(cell, promise, calls), "the sick region is not left in peace");
-    must(measured.upstream <= most_upstream(cell, promise, calls), "too many upstream calls");
+    let again = if may_repeat(cell, promise) { tries } else { 0 };
+    must(measured.to_sick <= calls + again, "the sick region is not left in peace");
+    must(measured.upstream <= calls + again + elsewhere(cell, promise, calls), "too many upstream calls");
     let late = match promise {
         Promise::AtDeadline => measured.p50 != DEADLINE || measured.p99 != DEADLINE,
         Promise::Early(_) | Promise::Passed => measured.p99 > Duration::from_secs(3),
-        Promise::Whole | Promise::Told => measured.p99 > DEADLINE,
+        Promise::Whole | Promise::Rescued | Promise::Told => measured.p99 > DEADLINE,
     };
     must(!late, "too late, or not at the deadline");
     faults
 }
 
-fn keeps(promise: Promise, got: &Got) -> bool {
+fn keeps(promise: Promise, cell: &Cell, got: &Got) -> bool {
     match (promise, got) {
-        (Promise::Whole, got) => *got == Got::Whole,
+        // A crowd is spread over the regions, and those that are well have nothing against it.
+        (Promise::Whole | Promise::Passed | Promise::Rescued, Got::Whole) => {
+            promise == Promise::Whole || cell.calls > 1
+        }
+        (Promise::Rescued, got) => *got == Got::Rescued || (*got == Got::Truncated && cell.calls > 1),
         (Promise::Told, got) => *got == Got::Truncated,
         (Promise::Passed, Got::Refused { status, code }) => (*status, *code) == (400, "rejected_by_provider"),
-        // A crowd is spread over the regions, and those that are well have nothing against it.
-        (Promise::Passed, got) => *got == Got::Whole,
         (Promise::Early(codes), Got::Refused { code, .. }) => codes.contains(code),
         (Promise::AtDeadline, Got::Refused { code, .. }) => *code == "deadline_exceeded",
-        (Promise::Early(_) | Promise::AtDeadline, _) => false,
+        _ => false,
     }
 }
 
-/// A tenth more than one a call at most, where a second try is the bucket's to pay; a call alone may have that one.
-fn with_few_more(calls: u64) -> u64 {
-    calls + calls.div_ceil(5)
+/// How many of so many calls have a second try, or a rescue, paid by the bucket at most.
+fn second_tries(cell: &Cell, calls: u64) -> u64 {
+    let free_of_charge = matches!(
+        cell.fault,
+        Fault::Refuse | Fault::RateLimit { .. } | Fault::Overloaded | Fault::QuotaSpent | Fault::BadKey
+    );
+    let cost = if free_of_charge { RETRY_COST_UNPROCESSED } else { RETRY_COST_BILLED };
+    calls.min(u64::from(BudgetConfig::default().capacity / cost))
 }
 
-fn most_to_sick(cell: &Cell, promise: Promise, calls: u64) -> u64 {
-    match (promise, cell.setting) {
-        // The last of its tier may be asked again where that is cheap.
-        (Promise::Early(_) | Promise::Told, _) | (_, Setting::NextTier) => with_few_more(calls),
-        _ => calls,
-    }
+/// Whether the sick region may be asked a second time in a call: where it is the last of its tier.
+fn may_repeat(cell: &Cell, promise: Promise) -> bool {
+    let alone = matches!(cell.setting, Setting::Alone | Setting::NextTier);
+    alone && !matches!(promise, Promise::Passed | Promise::AtDeadline)
 }
 
-fn most_upstream(cell: &Cell, promise: Promise, calls: u64) -> u64 {
+/// How many calls go elsewhere at most: each its own failover, and that is all.
+fn elsewhere(cell: &Cell, promise: Promise, calls: u64) -> u64 {
     match promise {
-        Promise::Passed | Promise::AtDeadline => calls,
-        Promise::Early(_) | Promise::Told => with_few_more(calls),
-        Promise::Whole if cell.setting.has_refuge() => 2 * calls + calls.div_ceil(5),
-        Promise::Whole => calls,
+        Promise::Whole if cell.setting.has_refuge() => calls,
+        Promise::Rescued => second_tries(cell, calls),
+        _ => 0,
     }
 }
