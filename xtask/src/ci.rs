@@ -7,6 +7,7 @@
 
 use crate::clients;
 use crate::failure::Failure;
+use crate::fuzz;
 use crate::layers;
 use crate::shell::Step;
 use crate::tidy;
@@ -31,6 +32,7 @@ pub(crate) fn run(workspace: &Workspace, length: Length) -> Result<(), Failure> 
         let deny =
             Step::cargo(&workspace.root, &["deny", "--all-features", "check", "bans", "licenses", "sources"]);
         deny.run()?;
+        fuzz::run(workspace)?;
     }
     for words in workspace.packages.values().flat_map(lints) {
         cargo(&words.iter().map(String::as_str).collect::<Vec<_>>())?;

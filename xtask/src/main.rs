@@ -8,6 +8,7 @@ mod ci;
 mod clients;
 mod failure;
 mod faults;
+mod fuzz;
 mod layers;
 mod shell;
 mod tidy;
@@ -20,13 +21,14 @@ use workspace::Workspace;
 
 const USAGE: &str = "\
 usage: cargo xtask VERB
-  ci [--long]   the gate: fmt, tidy, layers, clippy, docs, real clients, tests; --long adds licences, bans, sources, cases
+  ci [--long]   the gate: fmt, tidy, layers, clippy, docs, real clients, tests; --long adds licences, bans, sources, cases, fuzz
   test [--long] all tests; --long draws sixteen times as many cases for those that draw them
   tidy          the rules of the house that no compiler knows
   layers        who may depend on whom
   docs          the documentation, warnings refused
   clients       real client libraries against the real gateway
-  faults        what comes of every fault, measured and written to docs/faults.md";
+  faults        what comes of every fault, measured and written to docs/faults.md
+  fuzz          the fuzz targets of wire, a minute each";
 
 /// Runs the verb: status 0, or 1 when it failed, or 2 when there is no such verb.
 fn main() -> ExitCode {
@@ -57,6 +59,7 @@ fn run(words: &[&str]) -> Option<Result<(), Failure>> {
         ["docs"] => ci::docs,
         ["clients"] => clients::run,
         ["faults"] => faults::run,
+        ["fuzz"] => fuzz::run,
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             return Some(Ok(()));
