@@ -50,19 +50,22 @@ impl Transport for Null {
     }
 }
 
-fn client() -> Client {
+/// A client, and whether it remembers streams for their rescue.
+fn client(rescues: bool) -> Client {
     let mut provider = Provider::openai().api_key("sk-none");
     for region in ["us-east", "eu-west", "ap-southeast"] {
         provider = provider.region(region, &format!("http://{region}.invalid/v1")).expect("a URL");
     }
-    let model = Model::new([Target::new("holysheep", "gpt-4.1")]);
+    let mut model = Model::new([Target::new("holysheep", "gpt-4.1")]);
+    model.routing.rescue_streams = rescues;
     let config = Config::new().provider("holysheep", provider).model("chat", model);
     Client::builder().config(config).transport(Null::new()).seed(7).build().expect("a client")
 }
 
 fn overhead(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let client = client();
+    let clients = [client(true), client(false)];
+    let [client, _] = &clients;
     let plain = Bytes::from_static(
         br#"{"model":"chat","messages":[{"role":"user","content":"How high is the swell?"}]}"#,
     );
@@ -80,20 +83,22 @@ fn overhead(criterion: &mut Criterion) {
         });
     });
     group.throughput(Throughput::Elements(CHUNKS));
-    group.bench_function("stream of 200 chunks", |bencher| {
-        bencher.iter(|| {
-            runtime.block_on(async {
-                let request = Request::chat(streamed.clone()).expect("a request");
-                let answer = client.send(request).await.expect("an answer");
-                let AnswerBody::Stream(mut stream) = answer.body else {
-                    unreachable!("a stream was asked for")
-                };
-                while let Some(chunk) = stream.next().await {
-                    black_box(chunk.expect("a chunk"));
-                }
+    for (name, client) in ["stream of 200 chunks", "stream of 200 chunks, forgotten"].iter().zip(&clients) {
+        group.bench_function(*name, |bencher| {
+            bencher.iter(|| {
+                runtime.block_on(async {
+                    let request = Request::chat(streamed.clone()).expect("a request");
+                    let answer = client.send(request).await.expect("an answer");
+                    let AnswerBody::Stream(mut stream) = answer.body else {
+                        unreachable!("a stream was asked for")
+                    };
+                    while let Some(chunk) = stream.next().await {
+                        black_box(chunk.expect("a chunk"));
+                    }
+                });
             });
         });
-    });
+    }
     group.finish();
 }
 

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method};
 use transport::{Body, Pool};
-use wire::Api;
+use wire::{Api, Dialect, GoOn};
 
 use crate::{
     engine::{ANTHROPIC_VERSION, Plan},
@@ -96,9 +96,14 @@ impl Outgoing {
         Self::new(Arc::clone(&self.plan), self.request.clone(), false)
     }
 
-    /// The request made to go on from what was said, which took so many tokens; none where it cannot be.
-    pub(crate) fn continued(&self, said: &str, tokens: u64) -> Option<Self> {
-        let body = wire::continue_chat(&self.request.body, said, tokens)?;
+    /// The request made to go on, at a deployment, from what was said, which took so many tokens; none where it cannot be.
+    pub(crate) fn continued(&self, deployment: usize, said: &str, tokens: u64) -> Option<Self> {
+        let endpoint = self.plan.deployments.get(deployment)?.endpoint;
+        let go_on = match self.plan.endpoints.get(endpoint)?.dialect {
+            Dialect::Anthropic => GoOn::Message,
+            _ => GoOn::Words,
+        };
+        let body = wire::continue_chat(&self.request.body, said, tokens, go_on)?;
         Some(Self { request: self.request.with_body(body).ok()?, ..self.again() })
     }
 

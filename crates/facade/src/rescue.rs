@@ -135,7 +135,9 @@ impl Rescue {
                         return true;
                     };
                     let continued = match (mode, means.given.mendable()) {
-                        (Mode::Continue, Some((said, _))) => outgoing.continued(said, means.given.tokens()),
+                        (Mode::Continue, Some((said, _))) => {
+                            outgoing.continued(deployment, said, means.given.tokens())
+                        }
                         _ => None,
                     };
                     // A conversation that cannot be continued can still be held again.
@@ -172,12 +174,13 @@ impl Rescue {
             }
         };
         means.attempts.record(ordinal, None, Some(head.status.as_u16()));
-        let identity = means.given.mendable().map(|(_, identity)| identity.clone()).unwrap_or_default();
+        let (said, identity) =
+            means.given.mendable().map(|(said, identity)| (said, identity.clone())).unwrap_or_default();
         let spent = means.spent.usage.unwrap_or_default();
         let mode = self.modes.iter().find(|(own, _)| *own == ordinal).map(|(_, mode)| *mode);
         let last_content = now();
         if mode == Some(Mode::Continue) {
-            let splice = Splice::continuing(identity, spent);
+            let splice = Splice::continuing(identity, said, spent);
             return Some(Successor { ordinal, reader, splice, first: None, last_content });
         }
         let speaking = Event::Speaking { call: means.attempts.call, attempt: ordinal };

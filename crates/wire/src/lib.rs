@@ -53,7 +53,7 @@ mod usage;
 pub use answer::{AnswerFacts, read_answer};
 pub use api::{Api, UnknownApi};
 pub use class::{Class, Failure, Level, UnknownClass};
-pub use continuation::continue_chat;
+pub use continuation::{GoOn, continue_chat};
 pub use delta::{Delta, read_delta};
 pub use dialect::{
     ANTHROPIC_VERSION, ChatFromMessages, DEFAULT_MAX_TOKENS, Dialect, Place, UnknownDialect, Unreadable,

@@ -4,7 +4,7 @@
 
 use std::hint::black_box;
 
-use outrigger_wire::{Api, Identity, Rewrite, Usage, continue_chat, read_delta, read_frame};
+use outrigger_wire::{Api, GoOn, Identity, Rewrite, Usage, continue_chat, read_delta, read_frame};
 use proptest::{collection::vec, prelude::*, sample::Index, test_runner::FileFailurePersistence};
 use serde_json::{Value, json};
 
@@ -102,7 +102,7 @@ proptest! {
     #[test]
     fn a_continued_request_equals_the_original_save_for_its_last_message(
         turns in vec((prop::sample::select(vec!["user", "assistant", "system"]), text()), 0..5),
-        said in text(), extra in json(), pretty in any::<bool>(), limit in prop::option::of(0_u64..100), used in 0_u64..100,
+        said in text(), words in any::<bool>(), extra in json(), pretty in any::<bool>(), limit in prop::option::of(0_u64..100), used in 0_u64..100,
     ) {
         let messages: Vec<Value> =
             turns.iter().map(|(role, content)| json!({"role": role, "content": content, "name": extra})).collect();
@@ -110,15 +110,22 @@ proptest! {
         if let Some(limit) = limit {
             body["max_tokens"] = limit.into();
         }
-        let continued = continue_chat(&written(&body, pretty), &said, used).unwrap();
+        let go_on = if words { GoOn::Words } else { GoOn::Message };
+        let said = said + "!";
+        let continued = continue_chat(&written(&body, pretty), &format!("{said}\n "), used, go_on).unwrap();
         let mut expected = body;
         let messages = expected["messages"].as_array_mut().unwrap();
         match messages.last_mut().filter(|last| last["role"] == "assistant") {
             Some(last) => last["content"] = format!("{}{said}", last["content"].as_str().unwrap()).into(),
+            None if words => messages.push(json!({"role": "assistant", "content": said, "prefix": true})),
             None => messages.push(json!({"role": "assistant", "content": said})),
         }
         if let Some(limit) = limit {
             expected["max_tokens"] = limit.saturating_sub(used).max(1).into();
+        }
+        if words {
+            expected["continue_final_message"] = true.into();
+            expected["add_generation_prompt"] = false.into();
         }
         prop_assert_eq!(serde_json::from_slice::<Value>(&continued).unwrap(), expected);
     }
@@ -150,7 +157,7 @@ proptest! {
                 // Of a chunk that is one, text is content, and plain content is text.
                 prop_assert!(facts.malformed || delta.text.is_empty() || facts.content);
                 prop_assert!(facts.malformed || !delta.plain || facts.content != delta.text.is_empty());
-                if let Some(body) = continue_chat(data, "so far", 2) {
+                if let Some(body) = continue_chat(data, "so far", 2, GoOn::Words) {
                     prop_assert!(serde_json::from_slice::<Value>(&body).is_ok());
                 }
             }

@@ -49,7 +49,8 @@ async fn a_stream_that_breaks_is_continued_where_that_can_be_done() {
     assert_mended(&given, &whole, 6, 1);
     let asked: Value = serde_json::from_slice(&harbour.received("eu-west")[0].body).unwrap();
     let said = text(whole[..6].concat().as_bytes());
-    assert_eq!(asked["messages"][1], json!({"role": "assistant", "content": said}));
+    assert_eq!(asked["messages"][1], json!({"role": "assistant", "content": said, "prefix": true}));
+    assert_eq!(asked["continue_final_message"], true, "said in every word that servers have for it");
     assert_eq!(harbour.total(), 2);
     assert_eq!(rescues(&harbour), [RescueResult::Continued]);
     harbour.assert_idle();
