@@ -263,6 +263,7 @@ impl Stream for AnswerStream {
                     this.succeed();
                     this.ending = Some(Ok(false));
                     let closing = owes_done.then(|| this.reader.closing()).flatten();
+                    let closing = closing.and_then(|frames| this.joined(frames));
                     return Poll::Ready(closing.map(Ok));
                 }
                 Some(Err(_)) if this.in_progress.is_none() => return Poll::Ready(None),

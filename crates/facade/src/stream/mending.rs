@@ -29,7 +29,7 @@ enum Stage {
     Searching(Box<Rescue>),
     /// Somebody goes on: his frames pass through the splice; the first of them may be here already.
     Joined {
-        splice: Splice,
+        splice: Box<Splice>,
         first: Option<Bytes>,
     },
 }
@@ -63,6 +63,19 @@ impl AnswerStream {
         None
     }
 
+    /// Frames of the present attempt's, supplied at its end, as the caller may see them.
+    pub(super) fn joined(&mut self, frames: Bytes) -> Option<Bytes> {
+        match self.mending.as_deref_mut() {
+            Some(Mending { given, stage: Stage::Joined { splice, .. }, .. }) => {
+                match splice.feed(&frames, given) {
+                    Spliced::Give(bytes) => Some(bytes),
+                    Spliced::Held | Spliced::Differs => None,
+                }
+            }
+            _ => Some(frames),
+        }
+    }
+
     /// It broke off. The engine is told, and whoever it finds goes on.
     pub(super) fn break_off(&mut self, class: Class) {
         self.reader.close();
@@ -94,7 +107,7 @@ impl AnswerStream {
         };
         match std::task::ready!(rescue.poll(cx, &mut means)) {
             Some(Successor { ordinal, reader, splice, first, .. }) => {
-                *stage = Stage::Joined { splice, first };
+                *stage = Stage::Joined { splice: Box::new(splice), first };
                 self.reader = reader;
                 self.origin.attempt = ordinal;
                 self.summary.rescued = true;

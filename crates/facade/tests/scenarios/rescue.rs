@@ -1,13 +1,14 @@
 //! Streams that break after their content and are read whole all the same.
 
 use outrigger::{
-    Outcome, RescueResult,
+    Config, Outcome, RescueResult,
+    config::{Model, Provider, Target},
     wire::{Class, Usage},
 };
 use serde_json::{Value, json};
-use sim::{Fault, Step, When};
+use sim::{Fault, Step, When, World};
 
-use crate::torn::*;
+use crate::{support::*, torn::*};
 
 /// **Whatever breaks a stream, its caller reads it whole.** Cut, stalled, malformed, told of an error, or ended politely without a
 /// finish reason: another region is asked once, repeats what was given, and goes on; not a byte before the break is changed.
@@ -196,4 +197,39 @@ async fn a_typed_stream_is_rescued_seamlessly() {
     let regions: Vec<_> =
         stream.attempts().iter().map(|attempt| (&*attempt.route.region, attempt.class)).collect();
     assert_eq!(regions, [("us-east", Some(Class::Cut)), (regions[1].0, None)]);
+}
+
+/// **Another dialect goes on as well.** An Anthropic deployment gives the rest of what an OpenAI one began, by restart or by
+/// continuation, usage and `[DONE]` included; the caller sees one OpenAI stream.
+#[tokio::test(start_paused = true)]
+async fn a_deployment_of_another_dialect_gives_the_rest() {
+    for (continues, fault) in [(false, None), (true, None), (true, Some(Fault::NoDone))] {
+        let whole = undisturbed().await;
+        let config = |world: &World| {
+            let region = |provider: Provider, name| {
+                provider.region(name, world.base_url(name).unwrap().as_str()).unwrap()
+            };
+            let models = [
+                Target::new("first", "gpt-4.1"),
+                Target::new("second", "claude-sonnet-4").continues(continues).tier(1),
+            ];
+            let mut config = Config::new()
+                .provider("first", region(Provider::openai().api_key("sk-test-not-a-secret"), "us-east"))
+                .provider("second", region(Provider::anthropic().api_key("sk-test-not-a-secret"), "eu-west"));
+            config.routing.preferred_region = Some("us-east".to_owned());
+            config.model("chat", Model::new(models))
+        };
+        let harbour = harbour_with(alike(), config, |builder| builder);
+        harbour.inject("us-east", Fault::Cut { after: 5 });
+        if let Some(fault) = fault {
+            harbour.inject("eu-west", fault);
+        }
+        let (given, error) = harbour.read_stream().await;
+        assert!(error.is_none(), "{error:?}");
+        assert_mended(&given, &whole, 6, 1);
+        assert!(chunks(&given).last().unwrap()["usage"]["completion_tokens"].as_u64().unwrap() > 0);
+        assert_eq!(harbour.received("eu-west")[0].path, "POST /v1/messages");
+        assert_eq!((harbour.count("us-east"), harbour.total()), (1, 2));
+        harbour.assert_idle();
+    }
 }
