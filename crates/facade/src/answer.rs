@@ -43,10 +43,13 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Where the answer came from.
     pub route: Route,
-    /// What was tried; the last one gave the answer.
+    /// What was tried; the last one gave the answer, unless it is a fallback.
     pub attempts: Vec<AttemptRecord>,
     /// How long it took.
     pub timing: Timing,
+    /// Whether the application gave it ([`ClientBuilder::on_exhausted`](crate::ClientBuilder::on_exhausted)), and no provider:
+    /// then the attempts all failed, and the route is called `fallback`.
+    pub fallback: bool,
     /// The body.
     pub body: AnswerBody,
 }

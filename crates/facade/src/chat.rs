@@ -165,6 +165,8 @@ pub struct ChatAnswer {
     pub attempts: Vec<AttemptRecord>,
     /// How long it took.
     pub timing: Timing,
+    /// Whether the application gave it, and no provider: [`Answer::fallback`].
+    pub fallback: bool,
     /// The whole JSON as the provider sent it.
     pub json: Bytes,
 }
@@ -172,6 +174,14 @@ pub struct ChatAnswer {
 #[derive(Deserialize)]
 struct Completion {
     choices: Vec<Choice>,
+}
+
+impl Completion {
+    /// The text of the first choice, where it has any.
+    fn into_text(self) -> Option<String> {
+        let first = self.choices.into_iter().next()?;
+        first.message.content.filter(|text| !text.is_empty())
+    }
 }
 
 #[derive(Deserialize)]
@@ -191,7 +201,7 @@ struct Text {
 impl ChatAnswer {
     async fn read(answer: Answer) -> Result<Self, ChatError> {
         let (usage, cost_usd) = (answer.usage(), answer.cost_usd());
-        let Answer { route, attempts, timing, body, .. } = answer;
+        let Answer { route, attempts, timing, fallback, body, .. } = answer;
         let json = match body {
             AnswerBody::Whole { bytes, .. } => bytes,
             AnswerBody::Stream(stream) => stream.collect().await?,
@@ -201,7 +211,7 @@ impl ChatAnswer {
         let (text, finish_reason) = first
             .map(|choice| (choice.message.content.unwrap_or_default(), choice.finish_reason))
             .unwrap_or_default();
-        Ok(Self { text, finish_reason, usage, cost_usd, route, attempts, timing, json })
+        Ok(Self { text, finish_reason, usage, cost_usd, route, attempts, timing, fallback, json })
     }
 }
 
@@ -216,6 +226,7 @@ pub struct ChatStream {
     route: Route,
     attempts: Vec<AttemptRecord>,
     timing: Timing,
+    fallback: bool,
     stream: Option<Box<AnswerStream>>,
     summary: Summary,
     framer: wire::SseFramer,
@@ -227,14 +238,24 @@ const MAX_FRAME: usize = 8 << 20;
 
 impl ChatStream {
     fn new(answer: Answer) -> Self {
-        let Answer { route, attempts, timing, body, .. } = answer;
-        let (stream, pieces) = match body {
-            AnswerBody::Stream(stream) => (Some(stream), std::collections::VecDeque::new()),
-            // A stream was asked for, and an attempt that answers otherwise has failed: this does not come about.
-            AnswerBody::Whole { .. } => (None, std::collections::VecDeque::new()),
-        };
+        let Answer { route, attempts, timing, fallback, body, .. } = answer;
         let framer = wire::SseFramer::new(MAX_FRAME);
-        Self { route, attempts, timing, stream, summary: Summary::default(), framer, pieces }
+        let (summary, pieces) = (Summary::default(), std::collections::VecDeque::new());
+        let mut chat = Self { route, attempts, timing, fallback, stream: None, summary, framer, pieces };
+        match body {
+            AnswerBody::Stream(stream) => chat.stream = Some(stream),
+            // Providers stream when that was asked for; an application's last resort comes in one piece, frames or not.
+            AnswerBody::Whole { bytes, .. } => match serde_json::from_slice::<Completion>(&bytes) {
+                Ok(completion) => chat.pieces.extend(completion.into_text()),
+                Err(_) => chat.take_in(&bytes),
+            },
+        }
+        chat
+    }
+
+    /// Whether the application gives it, and no provider: [`Answer::fallback`].
+    pub fn is_fallback(&self) -> bool {
+        self.fallback
     }
 
     /// Where its beginning comes from. After a rescue the rest is of the last of [`attempts`](Self::attempts).
@@ -291,9 +312,7 @@ impl ChatStream {
             if let wire::SseEvent::Data { data, .. } = event
                 && let Ok(completion) = serde_json::from_slice::<Completion>(data)
             {
-                let first = completion.choices.into_iter().next();
-                pieces
-                    .extend(first.and_then(|choice| choice.message.content).filter(|text| !text.is_empty()));
+                pieces.extend(completion.into_text());
             }
         });
     }

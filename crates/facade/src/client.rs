@@ -13,6 +13,7 @@ use crate::{
     driver,
     engine::{DeploymentStatus, Engine, Plan, RetryBudgetStatus},
     error::{BuildError, CallError},
+    fallback::{self, Fallback, LastResort},
     health,
     observe::Observer,
     request::Request,
@@ -23,10 +24,17 @@ use crate::{
 ///
 /// # Drop
 /// Dropping the last clone stops its health checks. Calls and streams in progress keep what they need and go on.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
     checks: Arc<health::Checks>,
+    last_resort: Option<Arc<LastResort>>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("shared", &self.shared).finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -48,7 +56,12 @@ impl Client {
     /// # Cancel safety
     /// Dropping the future cancels every upstream request it has running.
     pub async fn send(&self, request: Request) -> Result<Answer, CallError> {
-        driver::drive(&self.shared, request).await
+        let Some(last_resort) = &self.last_resort else { return driver::drive(&self.shared, request).await };
+        let (kept, began) = (request.clone(), now());
+        match driver::drive(&self.shared, request).await {
+            Ok(answer) => Ok(answer),
+            Err(error) => fallback::answer(&self.shared, &**last_resort, &kept, error, began).await,
+        }
     }
 
     /// The public models, in the order of the configuration.
@@ -109,6 +122,7 @@ pub struct ClientBuilder {
     seed: Option<u64>,
     max_held: Option<usize>,
     max_in_progress: Option<usize>,
+    last_resort: Option<Arc<LastResort>>,
 }
 
 impl std::fmt::Debug for ClientBuilder {
@@ -176,6 +190,19 @@ impl ClientBuilder {
         self
     }
 
+    /// The application's own last resort: asked when a call ends without an answer and that is not its caller's fault, with the
+    /// request and the error; `None` leaves the error as it is. What it gives is marked ([`Answer::fallback`]) and counts as no
+    /// provider's success. Its time is its own: no deadline of the call's holds for it.
+    #[must_use]
+    pub fn on_exhausted<F, Fut>(mut self, ask: F) -> Self
+    where
+        F: Fn(&Request, &CallError) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Option<Fallback>> + Send + 'static,
+    {
+        self.last_resort = Some(fallback::kept(ask));
+        self
+    }
+
     /// The client. Health checks start here and need a tokio runtime: built outside of one, the client makes none.
     ///
     /// # Errors
@@ -194,7 +221,7 @@ impl ClientBuilder {
         let shared =
             Arc::new(Shared::new(engine, transport, self.observers, seed, max_held, max_in_progress, epoch));
         let checks = Arc::new(health::Checks::start(&shared));
-        Ok(Client { shared, checks })
+        Ok(Client { shared, checks, last_resort: self.last_resort })
     }
 }
 

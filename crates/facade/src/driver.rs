@@ -191,6 +191,7 @@ impl Drive {
                 total: at.saturating_duration_since(self.began),
                 upstream: at.saturating_duration_since(started),
             },
+            fallback: false,
             body,
         }
     }

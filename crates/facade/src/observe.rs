@@ -133,6 +133,14 @@ pub enum Notice {
         /// Which deployment.
         route: Route,
     },
+    /// The application answered a call that ended without an answer, which [`CallEnded`](Self::CallEnded) has counted as an error.
+    #[non_exhaustive]
+    Fallback {
+        /// The public model's name.
+        model: Arc<str>,
+        /// The error's code.
+        code: &'static str,
+    },
     /// A call ended.
     #[non_exhaustive]
     CallEnded {

@@ -8,6 +8,7 @@ mod context;
 mod credentials;
 mod deadlines;
 mod endings;
+mod fallback;
 mod faults;
 mod halves;
 mod hedges;
