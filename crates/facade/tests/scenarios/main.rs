@@ -12,6 +12,7 @@ mod fallback;
 mod faults;
 mod halves;
 mod hedges;
+mod kinds;
 mod life;
 mod limits;
 mod missing;

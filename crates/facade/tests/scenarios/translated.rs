@@ -144,3 +144,12 @@ async fn what_cannot_be_said_there_is_refused_or_goes_where_it_can() {
     assert!(error.to_string().contains("`n`"), "{error}");
     assert_eq!(harbour.total(), 0);
 }
+
+/// **Never in the wrong form.** An answer too long to be held cannot be translated whole, and is not passed on as it is.
+#[tokio::test(start_paused = true)]
+async fn an_answer_too_long_to_be_held_is_no_answer() {
+    let harbour = harbour_with(alike(), anthropic, |builder| builder.max_held_answer(16));
+    let error = call_error(harbour.ask().await.unwrap_err());
+    assert_eq!(error.code(), "upstream_exhausted");
+    assert!(error.attempts().iter().all(|attempt| attempt.class == Some(Class::Malformed)), "{error:?}");
+}

@@ -12,6 +12,7 @@
 mod callers;
 mod commands;
 mod hostile;
+mod kinds;
 mod lifecycle;
 mod operators;
 mod streams;

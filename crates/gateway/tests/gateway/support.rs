@@ -60,15 +60,29 @@ impl Gateway {
 
     pub(crate) async fn before(world: World, more: &str) -> Self {
         let server = Server::start(world).await.unwrap();
-        let mut text =
-            format!("{more}\n[providers.holysheep]\ndialect = \"openai\"\napi_key = \"sk-secret\"\n");
-        for region in server.world().regions() {
-            let url = server.base_url(region).unwrap();
-            text.push_str(&format!("[providers.holysheep.regions.{region}]\nbase_url = \"{url}\"\n"));
-        }
-        text.push_str("[models.chat]\ntargets = [{ provider = \"holysheep\", model = \"gpt-4.1\" }]\n");
-        text.push_str("routing = { preferred_region = \"us-east\" }\n");
-        let (child, log, listen, admin) = serve(&text).await;
+        let text = format!(
+            "{more}\n{}{}",
+            at(&server, "holysheep", "openai"),
+            model("chat", "holysheep", "gpt-4.1")
+        );
+        Self::with(server, &text).await
+    }
+
+    /// A gateway whose regions speak both dialects: `chat` is served in OpenAI's, `claude` in Anthropic's.
+    pub(crate) async fn of_both_dialects(more: &str) -> Self {
+        let server = Server::start(two_regions()).await.unwrap();
+        let text = format!(
+            "{more}\n{}{}{}{}",
+            at(&server, "holysheep", "openai"),
+            at(&server, "claude", "anthropic"),
+            model("chat", "holysheep", "gpt-4.1"),
+            model("claude", "claude", "claude-sonnet-4-5"),
+        );
+        Self::with(server, &text).await
+    }
+
+    async fn with(server: Server, text: &str) -> Self {
+        let (child, log, listen, admin) = serve(text).await;
         Self { listen, admin, server, child, log }
     }
 
@@ -113,6 +127,23 @@ impl Gateway {
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
+}
+
+/// A provider at all regions of a world.
+fn at(server: &Server, name: &str, dialect: &str) -> String {
+    let mut text = format!("[providers.{name}]\ndialect = \"{dialect}\"\napi_key = \"sk-secret\"\n");
+    for region in server.world().regions() {
+        let url = server.base_url(region).unwrap();
+        text.push_str(&format!("[providers.{name}.regions.{region}]\nbase_url = \"{url}\"\n"));
+    }
+    text
+}
+
+fn model(name: &str, provider: &str, model: &str) -> String {
+    format!(
+        "[models.{name}]\ntargets = [{{ provider = \"{provider}\", model = \"{model}\" }}]\n\
+         routing = {{ preferred_region = \"us-east\" }}\n"
+    )
 }
 
 type Log = Arc<Mutex<String>>;
