@@ -217,7 +217,8 @@ pub struct Failure {
     pub class: Class,
     /// The HTTP status, where there was one.
     pub status: Option<u16>,
-    /// How long the provider asks to stay away, at most [`MAX_RETRY_AFTER`](crate::MAX_RETRY_AFTER).
+    /// How long the provider asks to stay away, at most [`MAX_RETRY_AFTER`](crate::MAX_RETRY_AFTER); of a spent quota, the time
+    /// to the reset that it names, at most [`MAX_RESET`](crate::MAX_RESET).
     pub retry_after: Option<Duration>,
     /// The provider's own word for it (`insufficient_quota`), for logs. It holds letters, digits, `_`, `-` and `.` alone
     /// and at most 64 of them; the provider's message is never kept, because providers repeat prompts in it.

@@ -62,7 +62,7 @@ pub use dialect::{
 pub use error_body::{MAX_ERROR_BODY, classify};
 pub use frame::{FinishReason, FrameFacts, read_frame};
 pub use price::{BadPrices, Price, PriceTable};
-pub use rate_limit::{Headroom, Limit, MAX_RETRY_AFTER, retry_after};
+pub use rate_limit::{Headroom, Limit, MAX_RESET, MAX_RETRY_AFTER, retry_after};
 pub use request::{BadRequest, RequestFacts, RequestFault, RequestState, skim_request};
 pub use splice::{Identity, Rewrite};
 pub use sse::{Fed, FrameTooLong, SseEvent, SseFramer};

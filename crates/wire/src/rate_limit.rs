@@ -11,6 +11,10 @@ use crate::duration::{Unit, parse_wait};
 /// mistake or a quota of another kind, and a deployment must not be lost for hours to one header.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
+/// The longest reset of a spent quota that is believed, 32 days: money comes back with a day or a month, and whatever is
+/// further off is a mistake. The key is then asked again, which costs one refusal.
+pub const MAX_RESET: Duration = Duration::from_secs(32 * 86_400);
+
 /// How long the provider asks to stay away, at most `cap`.
 ///
 /// `header` looks up a response header by its lower-case name. `retry-after-ms` (milliseconds) wins over `retry-after`

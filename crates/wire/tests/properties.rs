@@ -8,8 +8,8 @@ use std::{
 };
 
 use outrigger_wire::{
-    AnswerFacts, Api, Class, FrameTooLong, Headroom, MAX_RETRY_AFTER, PriceTable, SseEvent, SseFramer,
-    classify, read_answer, read_frame, retry_after, skim_request,
+    AnswerFacts, Api, Class, FrameTooLong, Headroom, MAX_RESET, MAX_RETRY_AFTER, PriceTable, SseEvent,
+    SseFramer, classify, read_answer, read_frame, retry_after, skim_request,
 };
 use proptest::{collection::vec, prelude::*, test_runner::FileFailurePersistence};
 
@@ -178,7 +178,7 @@ proptest! {
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
         let lookup = |_: &str| Some(header.as_str());
         let failure = classify(status, lookup, &bytes, wall);
-        prop_assert!(failure.retry_after.is_none_or(|wait| wait <= MAX_RETRY_AFTER));
+        prop_assert!(failure.retry_after.is_none_or(|wait| wait <= MAX_RETRY_AFTER || (failure.class == Class::QuotaSpent && wait <= MAX_RESET)));
         prop_assert!(failure.code.is_none_or(|code| code.len() <= 64));
         black_box(Headroom::read(lookup, wall));
         black_box(PriceTable::builtin().price(&header, wall));
