@@ -100,27 +100,17 @@ fn pause(wish: Option<Duration>, draw: u64) -> Duration {
     Backoff::new(config).map_or(PAUSE, |mut backoff| backoff.next(wish, draw))
 }
 
-/// What a provider's count of what is left means for the next requests, each of `tokens`.
-///
-/// The reset of a limit says when all of it is there again, which is no wait: of a limit that fills evenly, one request is
-/// there again after its share of that time, and until then what is left is all there is. Of one that fills at once it is too
-/// early a guess, and the next 429 names the wait.
+/// What a provider's count of what is left means for the next requests, each of `tokens`: until one more has come back, what is
+/// left is all there is.
 pub(super) fn quota(headroom: &Headroom, tokens: u32, now: Instant) -> Quota {
     let mut quota = Quota::default();
-    let back_at = |limit: &Limit, needed: u64| {
-        let (all, reset) = limit.limit.zip(limit.reset)?;
-        now.checked_add(reset.mul_f64(share_of(needed.min(all), all)))
-    };
+    let back_at = |limit: &Limit, needed: u64| now.checked_add(limit.refill(needed)?);
     if let Some(at) = back_at(&headroom.requests, 1) {
         (quota.remaining_requests, quota.requests_reset_at) = (headroom.requests.remaining, Some(at));
     }
-    if let Some(at) = back_at(&headroom.tokens, u64::from(tokens)) {
-        (quota.remaining_tokens, quota.tokens_reset_at) = (headroom.tokens.remaining, Some(at));
+    let counted = headroom.scarcest_tokens();
+    if let Some(at) = back_at(&counted, u64::from(tokens)) {
+        (quota.remaining_tokens, quota.tokens_reset_at) = (counted.remaining, Some(at));
     }
     quota
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a share of a limit need not be exact")]
-fn share_of(part: u64, all: u64) -> f64 {
-    if all == 0 { 1.0 } else { part as f64 / all as f64 }
 }
