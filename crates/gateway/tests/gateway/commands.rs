@@ -3,12 +3,9 @@
 use std::process::Stdio;
 
 use serde_json::Value;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::Command,
-};
+use tokio::process::Command;
 
-use crate::support::{announced, file, operate, send, soon};
+use crate::support::{file, soon};
 
 const SOUND: &str = "[providers.a]\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n\
                      [models.chat]\ntargets = [{ provider = \"a\", model = \"gpt-4.1\" }]\n";
@@ -130,40 +127,4 @@ async fn wrong_usage_is_status_two() {
     let missing = run(&["check", "/nowhere/at/all.toml"]).await;
     assert_eq!(missing.code, Some(1));
     assert!(missing.err.contains("/nowhere/at/all.toml"), "{}", missing.err);
-}
-
-#[tokio::test]
-async fn simulated_regions_answer_and_can_be_disturbed() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_outrigger"))
-        .args(["sim", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut regions = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-    let listen = announced(&mut log, "listening").await;
-    let admin = announced(&mut log, "admin").await;
-    let mut bases = Vec::new();
-    for name in ["us-east", "eu-west", "ap-southeast"] {
-        let line = soon(regions.next_line()).await.unwrap().unwrap();
-        let url = line.strip_prefix(name).expect(&line).trim().to_owned();
-        bases.push(url.strip_prefix("http://").unwrap().strip_suffix("/v1").unwrap().to_owned());
-    }
-    let first = bases[0].parse().unwrap();
-    assert_eq!(listen, first);
-    let models = "GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-    assert_eq!(send(first, models).await.status, 200);
-    let chaos = "{\"region\":\"us-east\",\"fault\":\"status\",\"status\":503}";
-    assert_eq!(operate(admin, "POST", "/chaos", chaos).await.status, 200);
-    assert_eq!(send(first, models).await.status, 503);
-    assert_eq!(operate(admin, "DELETE", "/chaos?region=us-east", "").await.status, 204);
-    assert_eq!(send(first, models).await.status, 200);
-    let wrong = operate(admin, "POST", "/chaos", "{\"region\":\"us-east\",\"fault\":\"explode\"}").await;
-    assert_eq!((wrong.status, wrong.code().as_str()), (400, "invalid_value"));
-    assert_eq!(operate(admin, "DELETE", "/chaos?region=mars", "").await.status, 404);
-    let id = child.id().unwrap().to_string();
-    assert!(std::process::Command::new("kill").arg(id).status().unwrap().success());
-    assert_eq!(soon(child.wait()).await.unwrap().code(), Some(0));
 }

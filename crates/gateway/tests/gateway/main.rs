@@ -10,6 +10,7 @@
 )]
 
 mod callers;
+mod chaos;
 mod commands;
 mod hostile;
 mod kinds;
