@@ -128,7 +128,7 @@ fn assert_keys(value: &Value, expected: &[&str]) {
 }
 
 #[tokio::test]
-async fn no_request_fails_in_the_four_acts() {
+async fn no_request_fails_in_the_eight_acts() {
     let (report, status, log) = Demo::start(&["--seconds", "8", "--seed", "7"]).await.end().await;
     assert_eq!(status.code(), Some(0), "{report:#}\n{log}");
     assert_eq!((&report["failed"], &report["truncated"]), (&0.into(), &0.into()));
@@ -163,8 +163,17 @@ async fn no_request_fails_in_the_four_acts() {
 
     let acts = report["acts"].as_array().unwrap();
     let names: Vec<_> = acts.iter().map(|act| act["name"].as_str().unwrap()).collect();
-    let four = ["a region degrades", "limits drop at peak", "latency swings", "impatient callers retry"];
-    assert_eq!(names, four);
+    let eight = [
+        "a region degrades",
+        "limits drop at peak",
+        "latency swings",
+        "impatient callers retry",
+        "a region goes silent",
+        "answers break off",
+        "a provider is overloaded",
+        "a quota is spent",
+    ];
+    assert_eq!(names, eight);
     for act in acts {
         assert_keys(act, &["name", "requests", "failed", "p99_ms", "calls_to_sick"]);
         assert!(act["requests"].as_u64().unwrap() > 0, "{act}");
@@ -200,7 +209,7 @@ async fn an_interrupted_demo_reports_what_it_has() {
     assert!(report["seconds"].as_u64().unwrap() < 60);
     assert_eq!(
         report["acts"].as_array().unwrap().len(),
-        4,
+        8,
         "those that did not come to play are told as well"
     );
 }

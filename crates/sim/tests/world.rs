@@ -244,3 +244,18 @@ async fn the_four_acts_fill_their_time_and_fit_their_world() {
     let bad = ends.iter().filter(|seen| seen.end == End::Reset || seen.status == 503).count();
     assert!((16..=44).contains(&bad), "{bad} of 50 calls failed while us-east was sick"); // 0.6 +- 4 deviations
 }
+
+/// The eight acts begin with the four and fill their time, and in those that follow one region is well.
+#[tokio::test(start_paused = true)]
+async fn the_eight_acts_begin_with_the_four_and_leave_a_refuge() {
+    let total = Duration::from_secs(80);
+    let (eight, four) = (Scenario::eight_acts(total, 7), Scenario::four_acts(total / 2, 7));
+    assert_eq!((eight.acts.len(), eight.duration()), (8, total));
+    assert_eq!((&eight.acts[..4], &eight.limits), (&four.acts[..], &four.limits));
+    assert!(eight.faults.starts_with(&four.faults));
+    let (_, later) = eight.faults.split_at(four.faults.len());
+    assert!(later.iter().all(|fault| fault.region != "ap-southeast"), "nobody is left");
+    let world = eight.world().unwrap();
+    world.play(&eight).unwrap();
+    assert_eq!(in_memory(&world, &chat(false), usize::MAX).await.status, 200);
+}

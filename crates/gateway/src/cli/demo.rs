@@ -8,12 +8,12 @@ use sim::Scenario;
 use super::{Failed, block_on, read};
 use crate::demo::{self, Play};
 
-/// How long the four acts take unless told otherwise.
+/// How long the eight acts take unless told otherwise.
 const SECONDS: u64 = 60;
 /// No run is longer; a fault without an end must not make one.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// Play four acts of trouble with simulated regions, a gateway and its callers
+/// Play eight acts of trouble with simulated regions, a gateway and its callers
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     /// Where callers come in
@@ -28,7 +28,7 @@ pub(super) struct Args {
     /// The seed of all chance, instead of the scenario's; 1 where none is given
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Regions, faults, limits and acts with their times, instead of the four acts
+    /// Regions, faults, limits and acts with their times, instead of the eight acts
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
     /// Print one JSON document
@@ -52,7 +52,7 @@ impl Args {
         let default = Duration::from_secs(SECONDS);
         let Some(path) = &self.scenario else {
             let length = wanted.unwrap_or(default);
-            return Ok((Scenario::four_acts(length, self.seed.unwrap_or(1)), length));
+            return Ok((Scenario::eight_acts(length, self.seed.unwrap_or(1)), length));
         };
         let mut scenario = Scenario::parse(&read(path)?)
             .map_err(|error| Failed::from(format!("{}: {error}", path.display())))?;

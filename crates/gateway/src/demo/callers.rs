@@ -17,8 +17,8 @@ use super::{
     tally::{Done, End, Tally},
 };
 
-/// How long a caller waits that has no patience of its own.
-const PATIENT: Duration = Duration::from_secs(20);
+/// How long a caller waits that has no patience of its own, and says so as SDKs do.
+pub(super) const PATIENT: Duration = Duration::from_secs(10);
 /// How often an impatient caller asks before it gives up.
 const ASKS: u32 = 5;
 

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sim::LAST_WORD;
 
-use super::schedule::Question;
+use super::{callers::PATIENT, schedule::Question};
 
 /// No frame of a simulated stream comes near it.
 const MAX_FRAME: usize = 1 << 20;
@@ -103,6 +103,10 @@ fn request(
         .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(region) = near {
         request = request.header("x-outrigger-region", region);
+    }
+    if question.patience.is_none() {
+        // Who hangs up early did not say that it would; who waits says how long, as OpenAI's SDKs do.
+        request = request.header("x-stainless-read-timeout", PATIENT.as_secs());
     }
     request.body(Full::from(body.to_string()))
 }

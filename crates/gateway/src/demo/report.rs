@@ -14,7 +14,7 @@ use super::{
     tally::{Book, Counts},
 };
 
-/// Columns of the table before its numbers: the longest name of the four acts and a gap.
+/// Columns of the table before its numbers: the longest name of the eight acts and a gap.
 const NAMES: usize = 26;
 
 /// The whole report.

@@ -48,7 +48,8 @@ impl Stage {
         for region in regions.world().regions() {
             provider = provider.region(region, &regions.base_url(region)?)?;
         }
-        let model = Model::new([Target::new(PROVIDER, MODEL)]);
+        let mut model = Model::new([Target::new(PROVIDER, MODEL)]);
+        model.breaker.recovery_timeout = recovery_timeout(&play.scenario, model.breaker.recovery_timeout);
         let (watch, ledger) = (Watch::new(), Ledger::default());
         let client = Client::builder()
             .config(Config::new().provider(PROVIDER, provider).model(MODEL, model))
@@ -141,6 +142,13 @@ chaos   curl {admin}/chaos -d '{{"region": "us-east", "fault": "reset", "for": "
     }
 }
 
+/// How long circuits stay open: as long as usual where acts last minutes, and shorter where they are played faster than life,
+/// so that each act finds the regions as the last one left them: well.
+fn recovery_timeout(scenario: &Scenario, usual: Duration) -> Duration {
+    let shortest = scenario.acts.iter().map(|act| act.lasting / 4).filter(|time| !time.is_zero()).min();
+    shortest.map_or(usual, |time| time.min(usual))
+}
+
 /// The two addresses, each with a free port instead of one that is taken: a demo is not worth stopping a server for.
 fn free(listen: SocketAddr, admin: SocketAddr) -> io::Result<(SocketAddr, SocketAddr)> {
     let callers = bind(listen)?;
@@ -161,6 +169,16 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn circuits_recover_within_an_act_and_never_later_than_usual() {
+        let usual = Duration::from_secs(30);
+        let of = |seconds| recovery_timeout(&Scenario::eight_acts(Duration::from_secs(seconds), 1), usual);
+        assert_eq!([8, 80, 8_000].map(of), [250, 2_500, 30_000].map(Duration::from_millis));
+        let mut without = Scenario::eight_acts(Duration::from_secs(8), 1);
+        without.acts.clear();
+        assert_eq!(recovery_timeout(&without, usual), usual);
+    }
 
     #[test]
     fn a_port_that_is_taken_is_replaced_and_two_are_never_the_same() {
