@@ -7,6 +7,7 @@ mod azure;
 mod context;
 mod credentials;
 mod deadlines;
+mod dialects;
 mod endings;
 mod fallback;
 mod faults;
