@@ -40,7 +40,8 @@ pub(crate) fn run_against(workspace: &Workspace, program: &Path) -> Result<(), F
     let python = environment(workspace, &folder.join("requirements.txt"))?;
     for script in &scripts {
         let step = Step::program(&workspace.root, python.as_os_str(), HELP);
-        step.arguments(&[script.as_os_str(), program.as_os_str()]).run()?;
+        // Without bytecode of what the scripts share: the folder stays as it is.
+        step.arguments(&[OsStr::new("-B"), script.as_os_str(), program.as_os_str()]).run()?;
     }
     let looked_at: Vec<String> = scripts.iter().map(|script| relative(&workspace.root, script)).collect();
     verdict("clients", &[format!("passed: {}", looked_at.join(", "))], Vec::new())
