@@ -13,6 +13,9 @@ use std::fmt;
 
 /// The mark of byte order that may lead a stream.
 const BOM: &[u8] = b"\xEF\xBB\xBF";
+/// A buffer larger than this is given back when its frame is over, so that one long frame does not cost its stream memory for
+/// ever. Frames of text are far below.
+const KEPT: usize = 16 << 10;
 
 /// What a stream says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +64,8 @@ impl std::error::Error for FrameTooLong {}
 ///
 /// Input is [`feed`](Self::feed), chunk after chunk; the events do not depend on how the stream was cut into chunks.
 ///
-/// Invariant: at most `max_frame_bytes` are held, whatever comes.
+/// Invariant: at most `max_frame_bytes` are held, whatever comes, in buffers of at most twice that together; between frames, in
+/// buffers of at most 16 KiB each.
 #[derive(Debug)]
 pub struct SseFramer {
     limit: usize,
@@ -169,12 +173,12 @@ impl SseFramer {
             self.on_line(line, Some(borrowed), on_event);
         } else {
             let mut held = std::mem::take(&mut self.line);
-            held.extend_from_slice(tail);
+            append(&mut held, tail, self.limit);
             // The line is a copy, so what earlier lines of this chunk lent must be copied before it can be joined.
             self.settle(borrowed);
             let line = self.without_mark(&held);
             self.on_line(line, None, on_event);
-            held.clear();
+            empty(&mut held);
             self.line = held;
         }
         Ok(())
@@ -218,9 +222,9 @@ impl SseFramer {
                     self.settle(borrowed);
                 }
                 if self.has_data {
-                    self.data.push(b'\n');
+                    append(&mut self.data, b"\n", self.limit);
                 }
-                self.data.extend_from_slice(value);
+                append(&mut self.data, value, self.limit);
                 self.has_data = true;
             }
             (b"event", Some(borrowed)) => {
@@ -229,7 +233,7 @@ impl SseFramer {
             }
             (b"event", None) => {
                 self.event.clear();
-                self.event.extend_from_slice(value);
+                append(&mut self.event, value, self.limit);
                 self.has_event = true;
             }
             // `id` and `retry` are for readers that reconnect; others are ignored by the grammar.
@@ -245,8 +249,8 @@ impl SseFramer {
                 data: borrowed.data.unwrap_or(&self.data),
             });
         }
-        self.data.clear();
-        self.event.clear();
+        empty(&mut self.data);
+        empty(&mut self.event);
         self.has_data = false;
         self.has_event = false;
         self.frame = 0;
@@ -255,11 +259,11 @@ impl SseFramer {
     /// Copies what the chunk lent.
     fn settle(&mut self, borrowed: &mut Borrowed<'_>) {
         if let Some(data) = borrowed.data.take() {
-            self.data.extend_from_slice(data);
+            append(&mut self.data, data, self.limit);
         }
         if let Some(event) = borrowed.event.take() {
             self.event.clear();
-            self.event.extend_from_slice(event);
+            append(&mut self.event, event, self.limit);
         }
     }
 
@@ -267,7 +271,7 @@ impl SseFramer {
     fn keep(&mut self, rest: &[u8], borrowed: &mut Borrowed<'_>) -> Result<(), FrameTooLong> {
         self.check(self.line.len() + rest.len())?;
         self.settle(borrowed);
-        self.line.extend_from_slice(rest);
+        append(&mut self.line, rest, self.limit);
         Ok(())
     }
 
@@ -280,8 +284,81 @@ impl SseFramer {
             self.failed = true;
             self.line = Vec::new();
             self.data = Vec::new();
+            self.event = Vec::new();
             return Err(FrameTooLong { limit: self.limit });
         }
         Ok(())
+    }
+}
+
+/// Appends to a buffer that never grows above `limit`: it doubles, as a `Vec` does, but not beyond.
+fn append(buffer: &mut Vec<u8>, bytes: &[u8], limit: usize) {
+    let needed = buffer.len() + bytes.len();
+    if needed > buffer.capacity() {
+        let grown = buffer.len().saturating_mul(2).min(limit).max(needed);
+        buffer.reserve_exact(grown - buffer.len());
+    }
+    buffer.extend_from_slice(bytes);
+}
+
+/// Empties a buffer, and gives a large one back.
+fn empty(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > KEPT {
+        *buffer = Vec::new();
+    }
+    buffer.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(framer: &SseFramer) -> (usize, usize) {
+        let buffers = [&framer.line, &framer.data, &framer.event];
+        (
+            buffers.iter().map(|buffer| buffer.len()).sum(),
+            buffers.iter().map(|buffer| buffer.capacity()).sum(),
+        )
+    }
+
+    /// **Memory is bounded by the bound.** Whatever comes, and whether or not it is refused. Fails if a buffer grows as a `Vec`
+    /// grows by itself, or if what a refusal leaves is kept.
+    #[test]
+    fn no_more_is_held_than_the_bound() {
+        let long = "x".repeat(100_000);
+        let lines: Vec<String> = (0..2_000).map(|line| format!("data: {line:040}\n")).collect();
+        let streams = [
+            format!("data: {long}"),
+            format!("event: {long}\ndata: {long}\n\n"),
+            format!("event: {}\ndata: {}\n", &long[..30_000], &long[..60_000]),
+            format!(": {long}"),
+            format!("data: a\n: {long}\n"),
+            lines.concat(),
+        ];
+        for stream in &streams {
+            for limit in [100, 50_000, 99_000, 1 << 20] {
+                for size in [7, 1_000, 64_000] {
+                    let mut framer = SseFramer::new(limit);
+                    for chunk in stream.as_bytes().chunks(size) {
+                        let fed = framer.feed(chunk, |_| ());
+                        let (bytes, capacity) = held(&framer);
+                        assert!(bytes <= limit && capacity <= 2 * limit, "{bytes} in {capacity} of {limit}");
+                        assert!(fed.is_ok() || capacity == 0);
+                    }
+                }
+            }
+        }
+    }
+
+    /// **A long frame is forgotten.** Fails if its buffers are kept for the next.
+    #[test]
+    fn a_large_buffer_is_given_back_with_its_frame() {
+        let mut framer = SseFramer::new(1 << 20);
+        let frame = format!("event: name\ndata: {}\n\n", "x".repeat(900_000));
+        for chunk in frame.as_bytes().chunks(1_000) {
+            framer.feed(chunk, |_| ()).unwrap();
+        }
+        assert!(framer.is_at_boundary());
+        assert!(held(&framer).1 <= 3 * KEPT);
     }
 }

@@ -227,108 +227,112 @@ mod tests {
         Limit { limit: Some(limit), remaining: Some(remaining), reset: Some(Duration::from_secs(reset_s)) }
     }
 
+    /// Who, the headers, and what they say of requests and tokens.
+    type Row = (&'static str, &'static [(&'static str, &'static str)], Limit, Limit);
+
+    const UNKNOWN: Limit = Limit { limit: None, remaining: None, reset: None };
+
     /// Each provider's own names and forms, as they were seen.
+    const DIALECTS: &[Row] = &[
+        (
+            "Groq: requests by the day",
+            &[
+                ("x-ratelimit-limit-requests", "14400"),
+                ("x-ratelimit-remaining-requests", "14370"),
+                ("x-ratelimit-reset-requests", "3m0s"),
+                ("x-ratelimit-limit-tokens", "6000"),
+                ("x-ratelimit-remaining-tokens", "3000"),
+                ("x-ratelimit-reset-tokens", "30000ms"),
+            ],
+            limit(14_400, 14_370, 180),
+            limit(6_000, 3_000, 30),
+        ),
+        (
+            "OpenAI: a second limit of tokens, by use",
+            &[
+                ("x-ratelimit-limit-tokens", "100"),
+                ("x-ratelimit-remaining-tokens", "90"),
+                ("x-ratelimit-reset-tokens", "6s"),
+                ("x-ratelimit-limit-tokens_usage_based", "200"),
+                ("x-ratelimit-remaining-tokens_usage_based", "20"),
+                ("x-ratelimit-reset-tokens_usage_based", "54s"),
+            ],
+            UNKNOWN,
+            limit(200, 20, 54),
+        ),
+        (
+            "Azure: a reset of nothing beside a period",
+            &[
+                ("x-ratelimit-limit-requests", "20"),
+                ("x-ratelimit-remaining-requests", "10"),
+                ("x-ratelimit-reset-requests", "0"),
+                ("x-ratelimit-renewalperiod-requests", "60"),
+            ],
+            limit(20, 10, 30),
+            UNKNOWN,
+        ),
+        (
+            "Mistral: the period is in the name",
+            &[
+                ("x-ratelimit-limit-req-minute", "120"),
+                ("x-ratelimit-remaining-req-minute", "60"),
+                ("x-ratelimit-limit-tokens-minute", "1000"),
+                ("x-ratelimit-remaining-tokens-minute", "0"),
+            ],
+            limit(120, 60, 30),
+            limit(1_000, 0, 60),
+        ),
+        (
+            "Cerebras: the day is nearer to its end than the minute",
+            &[
+                ("x-ratelimit-limit-requests-minute", "5"),
+                ("x-ratelimit-remaining-requests-minute", "4"),
+                ("x-ratelimit-reset-requests-minute", "45.0"),
+                ("x-ratelimit-limit-requests-day", "2400"),
+                ("x-ratelimit-remaining-requests-day", "24"),
+                ("x-ratelimit-reset-requests-day", "33011.0"),
+            ],
+            limit(2_400, 24, 33_011),
+            UNKNOWN,
+        ),
+        (
+            "Together: no names for what is counted",
+            &[
+                ("x-ratelimit-limit", "60"),
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", "1"),
+                ("x-tokenlimit-limit", "180000"),
+                ("x-tokenlimit-remaining", "9"),
+            ],
+            limit(60, 0, 1),
+            Limit { limit: Some(180_000), remaining: Some(9), reset: None },
+        ),
+        (
+            "OpenRouter: an instant in milliseconds",
+            &[
+                ("x-ratelimit-limit", "20"),
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", "1767225660000"),
+            ],
+            limit(20, 0, 60),
+            UNKNOWN,
+        ),
+        (
+            "Anthropic: dates",
+            &[
+                ("anthropic-ratelimit-requests-limit", "50"),
+                ("anthropic-ratelimit-requests-remaining", "49"),
+                ("anthropic-ratelimit-requests-reset", "2026-01-01T00:00:01Z"),
+            ],
+            limit(50, 49, 1),
+            UNKNOWN,
+        ),
+    ];
+
     #[test]
     fn every_dialect_of_limits_is_read() {
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
-        type Row = (&'static str, &'static [(&'static str, &'static str)], Limit, Limit);
-        let none = Limit::default();
-        let rows: &[Row] = &[
-            (
-                "Groq: requests by the day",
-                &[
-                    ("x-ratelimit-limit-requests", "14400"),
-                    ("x-ratelimit-remaining-requests", "14370"),
-                    ("x-ratelimit-reset-requests", "3m0s"),
-                    ("x-ratelimit-limit-tokens", "6000"),
-                    ("x-ratelimit-remaining-tokens", "3000"),
-                    ("x-ratelimit-reset-tokens", "30000ms"),
-                ],
-                limit(14_400, 14_370, 180),
-                limit(6_000, 3_000, 30),
-            ),
-            (
-                "OpenAI: a second limit of tokens, by use",
-                &[
-                    ("x-ratelimit-limit-tokens", "100"),
-                    ("x-ratelimit-remaining-tokens", "90"),
-                    ("x-ratelimit-reset-tokens", "6s"),
-                    ("x-ratelimit-limit-tokens_usage_based", "200"),
-                    ("x-ratelimit-remaining-tokens_usage_based", "20"),
-                    ("x-ratelimit-reset-tokens_usage_based", "54s"),
-                ],
-                none,
-                limit(200, 20, 54),
-            ),
-            (
-                "Azure: a reset of nothing beside a period",
-                &[
-                    ("x-ratelimit-limit-requests", "20"),
-                    ("x-ratelimit-remaining-requests", "10"),
-                    ("x-ratelimit-reset-requests", "0"),
-                    ("x-ratelimit-renewalperiod-requests", "60"),
-                ],
-                limit(20, 10, 30),
-                none,
-            ),
-            (
-                "Mistral: the period is in the name",
-                &[
-                    ("x-ratelimit-limit-req-minute", "120"),
-                    ("x-ratelimit-remaining-req-minute", "60"),
-                    ("x-ratelimit-limit-tokens-minute", "1000"),
-                    ("x-ratelimit-remaining-tokens-minute", "0"),
-                ],
-                limit(120, 60, 30),
-                limit(1_000, 0, 60),
-            ),
-            (
-                "Cerebras: the day is nearer to its end than the minute",
-                &[
-                    ("x-ratelimit-limit-requests-minute", "5"),
-                    ("x-ratelimit-remaining-requests-minute", "4"),
-                    ("x-ratelimit-reset-requests-minute", "45.0"),
-                    ("x-ratelimit-limit-requests-day", "2400"),
-                    ("x-ratelimit-remaining-requests-day", "24"),
-                    ("x-ratelimit-reset-requests-day", "33011.0"),
-                ],
-                limit(2_400, 24, 33_011),
-                none,
-            ),
-            (
-                "Together: no names for what is counted",
-                &[
-                    ("x-ratelimit-limit", "60"),
-                    ("x-ratelimit-remaining", "0"),
-                    ("x-ratelimit-reset", "1"),
-                    ("x-tokenlimit-limit", "180000"),
-                    ("x-tokenlimit-remaining", "9"),
-                ],
-                limit(60, 0, 1),
-                Limit { limit: Some(180_000), remaining: Some(9), reset: None },
-            ),
-            (
-                "OpenRouter: an instant in milliseconds",
-                &[
-                    ("x-ratelimit-limit", "20"),
-                    ("x-ratelimit-remaining", "0"),
-                    ("x-ratelimit-reset", "1767225660000"),
-                ],
-                limit(20, 0, 60),
-                none,
-            ),
-            (
-                "Anthropic: dates",
-                &[
-                    ("anthropic-ratelimit-requests-limit", "50"),
-                    ("anthropic-ratelimit-requests-remaining", "49"),
-                    ("anthropic-ratelimit-requests-reset", "2026-01-01T00:00:01Z"),
-                ],
-                limit(50, 49, 1),
-                none,
-            ),
-        ];
-        for (who, headers, requests, tokens) in rows {
+        for (who, headers, requests, tokens) in DIALECTS {
             let room = Headroom::read(table(headers), wall);
             assert_eq!((room.requests, room.tokens), (*requests, *tokens), "{who}");
         }
