@@ -44,7 +44,8 @@ pub(super) fn of_words(
     wall: Option<SystemTime>,
 ) -> Option<Duration> {
     if class == Class::QuotaSpent {
-        return reset_in(words.prose()?, wall?);
+        let prose = || reset_in(words.prose()?, wall?);
+        return words.retry_delay.map(|delay| delay.min(MAX_RESET)).or_else(prose);
     }
     if !matches!(status, None | Some(429 | 503)) {
         return None;
