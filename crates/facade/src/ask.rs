@@ -5,18 +5,24 @@ use std::{
     sync::Arc,
 };
 
+use wire::Api;
+
 use crate::{
     engine::{Ask, Plan},
     error::CallError,
     request::Request,
 };
 
-/// What `request` asks of the engine.
+/// What `request` asks of the engine. `recall` knows which deployment gave a stored answer.
 ///
 /// # Errors
 /// [`CallError::ModelNotFound`], [`CallError::UnsupportedEndpoint`], [`CallError::Untranslatable`],
-/// [`CallError::UnknownRegion`], [`CallError::ResidencyUnsatisfiable`].
-pub(crate) fn of(plan: &Plan, request: &Request) -> Result<Ask, CallError> {
+/// [`CallError::UnknownRegion`], [`CallError::ResidencyUnsatisfiable`], [`CallError::Stateful`].
+pub(crate) fn of(
+    plan: &Plan,
+    request: &Request,
+    recall: &dyn Fn(&str) -> Option<usize>,
+) -> Result<Ask, CallError> {
     let name = request.model();
     let not_found = || CallError::ModelNotFound { model: name.to_owned() };
     let model = plan.model(name).ok_or_else(not_found)?;
@@ -33,6 +39,7 @@ pub(crate) fn of(plan: &Plan, request: &Request) -> Result<Ask, CallError> {
     }
     ask.prefer = preferred(plan, request)?;
     ask.residency = residency(plan, &ask, request)?;
+    ask.only = only(plan, &ask, request, recall)?;
     ask.affinity = request.session.as_deref().or(request.facts.prompt_cache_key.as_deref()).map(hash);
     ask.tokens = estimated_tokens(request);
     ask.deadline = request.deadline;
@@ -102,6 +109,67 @@ fn translates(plan: &Plan, ask: &Ask, request: &Request) -> Result<(), wire::Unt
         return Ok(());
     }
     wire::chat_is_translatable(&request.body)
+}
+
+/// The one deployment that knows what the request leans on; none where it leans on nothing.
+///
+/// What is not remembered here is looked for at the one place it can be at: where the model, or the residency that the caller
+/// asks for, leaves but one.
+fn only(
+    plan: &Plan,
+    ask: &Ask,
+    request: &Request,
+    recall: &dyn Fn(&str) -> Option<usize>,
+) -> Result<Option<usize>, CallError> {
+    let stateful = |field, why| Err(CallError::Stateful { model: request.model().to_owned(), field, why });
+    if request.facts.state.background {
+        return stateful(
+            "background",
+            "its answer would have to be fetched later, and stored answers are not served",
+        );
+    }
+    let leanings = if request.api == Api::Responses { wire::leans_on(&request.body) } else { Vec::new() };
+    if leanings.is_empty() && !request.facts.state.leans_on_memory() {
+        return Ok(None);
+    }
+    let allowed = |number: &usize| {
+        let region = plan.deployments.get(*number).map(|deployment| &deployment.route.region);
+        let allowed = ask.residency.as_ref().or(plan.models.get(ask.model)?.residency.as_ref());
+        Some(allowed.is_none_or(|allowed| region.is_some_and(|region| allowed.contains(region))))
+    };
+    let mut candidates: Vec<usize> =
+        serving(plan, ask).filter(|number| allowed(number).unwrap_or(false)).collect();
+    candidates.sort_unstable();
+    candidates.dedup();
+    let mut found = None;
+    for leaning in leanings {
+        let at = match (recall(&leaning.name), candidates.as_slice()) {
+            (Some(at), _) if candidates.contains(&at) => at,
+            (None, &[alone]) => alone,
+            (Some(_), _) => {
+                return stateful(leaning.field, "who gave what it names may not serve this request");
+            }
+            (None, _) => {
+                return stateful(
+                    leaning.field,
+                    "what it names is not remembered here, and only who gave it knows it",
+                );
+            }
+        };
+        if found.is_some_and(|found| found != at) {
+            return stateful(
+                leaning.field,
+                "what it names was given elsewhere than the rest of what the request names",
+            );
+        }
+        found = Some(at);
+    }
+    match found {
+        Some(at) => Ok(Some(at)),
+        None if request.facts.state.previous_response => stateful("previous_response_id", "it is no name"),
+        None if request.facts.state.conversation => stateful("conversation", "it is no name"),
+        None => Ok(None),
+    }
 }
 
 /// A key for affinity. Stable within a process, which is all that keeping a prompt cache warm needs.

@@ -34,7 +34,7 @@ pub(crate) enum Ended {
     /// The whole plain answer.
     Whole { head: Head, bytes: Bytes, usage: Option<Usage> },
     /// The first content of an answer that flows.
-    Speaking { head: Head, reader: Reader },
+    Speaking { head: Head, reader: Box<Reader> },
     /// No answer; with the provider's own words, where it had any.
     Failed { failure: AttemptFailure, refusal: Option<Refusal> },
 }
@@ -83,7 +83,11 @@ pub(crate) async fn run(
         return refused(&shared, &form, head, held.map(|(body, _)| body).unwrap_or_default());
     }
     if outgoing.request.is_stream() && is_event_stream(&head.headers) {
-        return first_content(head, form.events(body, outgoing.mendable)).await;
+        let mut reader = form.events(body, outgoing.mendable);
+        if outgoing.request.is_stored() {
+            reader = reader.stored(Arc::clone(&shared), deployment);
+        }
+        return first_content(head, reader).await;
     }
     let mut reader = Reader::plain(body);
     match hold(&mut reader, shared.max_held).await {
@@ -93,12 +97,18 @@ pub(crate) async fn run(
         }
         (beginning, Progress::Read { .. }) => {
             // Larger than may be held: it flows from here, and can no longer be retried.
-            Ended::Speaking { head, reader: reader.starting_with(beginning) }
+            Ended::Speaking { head, reader: Box::new(reader.starting_with(beginning)) }
         }
         (_, Progress::Broken(class)) => {
             failed(AttemptFailure { status: Some(status.as_u16()), ..AttemptFailure::new(class) })
         }
-        (bytes, Progress::End) => whole(&form, head, bytes, outgoing.request.is_stream()),
+        (bytes, Progress::End) => {
+            let ended = whole(&form, head, bytes, outgoing.request.is_stream());
+            if let (Ended::Whole { bytes, .. }, true) = (&ended, outgoing.request.is_stored()) {
+                shared.remember(bytes, deployment);
+            }
+            ended
+        }
     }
 }
 
@@ -110,13 +120,13 @@ async fn first_content(head: Head, mut reader: Reader) -> Ended {
         let progress = poll_fn(|cx| reader.poll_read(cx)).await;
         match progress {
             Progress::Broken(class) => return broken(class),
-            Progress::Read { content: true } => return Ended::Speaking { head, reader },
+            Progress::Read { content: true } => return Ended::Speaking { head, reader: Box::new(reader) },
             Progress::Read { .. } if reader.held() > MAX_PREAMBLE => return broken(Class::Malformed),
             Progress::Read { .. } if !reader.done => {}
             Progress::Read { .. } | Progress::End => {
                 return match reader.said.failure() {
                     Some(failure) if reader.said.finished > 0 || reader.said.nothing => broken(failure.class),
-                    None => Ended::Speaking { head, reader },
+                    None => Ended::Speaking { head, reader: Box::new(reader) },
                     Some(_) => broken(Class::Cut),
                 };
             }

@@ -32,7 +32,7 @@ pub(crate) async fn drive(shared: &Arc<Shared>, request: Request) -> Result<Answ
         return Err(CallError::Overloaded);
     }
     // 1. What is asked, as far as routing depends on it; what can be refused without an attempt is refused here.
-    let ask = crate::ask::of(&shared.plan, &request)?;
+    let ask = crate::ask::of(&shared.plan, &request, &|name| shared.recall(name))?;
     let mut drive = Drive::begin(in_progress, request, ask);
     drive.run().await
 }
@@ -120,7 +120,7 @@ impl Drive {
                     self.attempts.record_winner(ordinal, head.status.as_u16());
                     self.tell(Event::Content { call, attempt: ordinal });
                     let stream =
-                        |drive: &mut Self| AnswerBody::Stream(Box::new(drive.commit(ordinal, reader)));
+                        |drive: &mut Self| AnswerBody::Stream(Box::new(drive.commit(ordinal, *reader)));
                     return Ok(self.answer(ordinal, head, stream));
                 }
             }

@@ -40,6 +40,17 @@ pub enum CallError {
         /// Which field stands in the way, and why.
         reason: wire::Untranslatable,
     },
+    /// The request leans on something that only one deployment could know, and which that is, is not known. Nothing was sent.
+    #[error("`{field}` of a request to `{model}`: {why}")]
+    #[non_exhaustive]
+    Stateful {
+        /// The model.
+        model: String,
+        /// The field that leans on it.
+        field: &'static str,
+        /// Why it cannot be served.
+        why: &'static str,
+    },
     /// The request names a region that no provider has. Nothing was sent.
     #[error("no region `{region}` is configured")]
     #[non_exhaustive]
@@ -133,6 +144,7 @@ impl CallError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::ModelNotFound { .. } => "model_not_found",
+            Self::Stateful { .. } => "stateful_request",
             Self::UnsupportedEndpoint { .. } | Self::Untranslatable { .. } => "unsupported_endpoint",
             Self::UnknownRegion { .. } => "unknown_region",
             Self::ResidencyUnsatisfiable { .. } => "residency_unsatisfiable",
@@ -153,6 +165,7 @@ impl CallError {
             Self::ModelNotFound { .. } => StatusCode::NOT_FOUND,
             Self::UnsupportedEndpoint { .. }
             | Self::Untranslatable { .. }
+            | Self::Stateful { .. }
             | Self::UnknownRegion { .. }
             | Self::ResidencyUnsatisfiable { .. } => StatusCode::BAD_REQUEST,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,

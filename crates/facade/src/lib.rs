@@ -56,6 +56,7 @@ mod fallback;
 mod form;
 mod given;
 mod health;
+mod memory;
 pub mod observe;
 mod outgoing;
 mod reader;

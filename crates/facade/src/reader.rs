@@ -7,6 +7,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -15,7 +16,7 @@ use futures_core::Stream;
 use transport::{ErrorKind, Phase, ResponseBody};
 use wire::{AnswerFacts, Api, ChatFromMessages, Class, SseEvent, SseFramer};
 
-use crate::given::Given;
+use crate::{given::Given, shared::Shared};
 
 /// The longest frame that is believed; a chat delta has some hundred bytes, an image in one some MiB at most.
 pub(crate) const MAX_FRAME: usize = 8 << 20;
@@ -51,6 +52,8 @@ pub(crate) struct Reader {
     pub done: bool,
     /// The text that was passed on, where it is remembered.
     pub given: Option<Box<Given>>,
+    /// Who is to remember what the stream is stored as.
+    memo: Option<Memo>,
     /// How it ended, once it has: a body is not polled after its end.
     ended: Option<Progress>,
 }
@@ -59,6 +62,13 @@ pub(crate) struct Reader {
 enum Framing {
     Events { framer: SseFramer, api: Api },
     Plain,
+}
+
+/// Where a stored answer is noted, and for whom.
+#[derive(Debug)]
+struct Memo {
+    shared: Arc<Shared>,
+    deployment: usize,
 }
 
 #[derive(Debug)]
@@ -101,6 +111,12 @@ impl Reader {
         self
     }
 
+    /// The same, of an answer that may be leant on later: a deployment gave it.
+    pub(crate) fn stored(mut self, shared: Arc<Shared>, deployment: usize) -> Self {
+        self.memo = Some(Memo { shared, deployment });
+        self
+    }
+
     /// Reads a plain answer, of which only the proper end is watched.
     pub(crate) fn plain(body: ResponseBody) -> Self {
         Self::new(body, Framing::Plain)
@@ -118,6 +134,7 @@ impl Reader {
             said: AnswerFacts::of_stream(),
             done: false,
             given: None,
+            memo: None,
             ended: None,
         }
     }
@@ -210,6 +227,7 @@ impl Reader {
             return Progress::Read { content: true };
         };
         let (api, said, done, given) = (*api, &mut self.said, &mut self.done, &mut self.given);
+        let memo = &self.memo;
         if let Some(given) = given {
             given.begin();
         }
@@ -220,6 +238,10 @@ impl Reader {
                 content |= frame.content;
                 *done |= frame.done;
                 said.absorb(&frame);
+                // The last event holds the whole answer with all its names.
+                if let (true, Some(memo)) = (frame.done, memo) {
+                    memo.shared.remember(data, memo.deployment);
+                }
                 if let Some(given) = given {
                     given.hear(data);
                 }

@@ -172,6 +172,11 @@ impl Request {
         self.api
     }
 
+    /// Whether its answer may be leant on later.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.api == Api::Responses && self.facts.state.store != Some(false)
+    }
+
     /// How many finish reasons make an answer whole.
     pub(crate) fn choices(&self) -> u64 {
         self.facts.choices

@@ -162,7 +162,7 @@ impl Rescue {
     /// An attempt ended or spoke.
     fn hear(&mut self, ordinal: u8, ended: Ended, means: &mut Means<'_>) -> Option<Successor> {
         let (head, reader) = match ended {
-            Ended::Speaking { head, reader } => (head, reader),
+            Ended::Speaking { head, reader } => (head, *reader),
             Ended::Failed { failure, .. } => {
                 self.failed(ordinal, failure, means);
                 return None;

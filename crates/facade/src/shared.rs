@@ -13,12 +13,14 @@ use transport::Transport;
 
 use crate::{
     engine::{Action, CallId, Engine, Event, Plan},
+    memory::Memory,
     observe::{Notice, Observer},
 };
 
 /// The state behind a [`Client`](crate::Client) and all its calls and streams.
 pub(crate) struct Shared {
     engine: Mutex<Engine>,
+    memory: Mutex<Memory>,
     pub plan: Arc<Plan>,
     pub transport: Arc<dyn Transport>,
     pub max_held: usize,
@@ -58,6 +60,7 @@ impl Shared {
         Self {
             plan: Arc::clone(engine.plan()),
             engine: Mutex::new(engine),
+            memory: Mutex::default(),
             transport,
             max_held,
             max_in_progress,
@@ -75,6 +78,20 @@ impl Shared {
     pub(crate) fn engine(&self) -> MutexGuard<'_, Engine> {
         // The engine's methods do not panic; should one, its state is still the best there is.
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A deployment gave a stored answer, whose names stand in this data.
+    pub(crate) fn remember(&self, data: &[u8], deployment: usize) {
+        let names = wire::stored_names(data);
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in names {
+            memory.remember(&name, deployment, now());
+        }
+    }
+
+    /// Who gave a stored answer, as far as that is known.
+    pub(crate) fn recall(&self, name: &str) -> Option<usize> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).recall(name, now())
     }
 
     /// Tells the engine, hands its notices to those who watch, and leaves the rest of what is to be done in `actions`.

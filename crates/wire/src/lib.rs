@@ -48,6 +48,7 @@ mod rate_limit;
 mod request;
 mod splice;
 mod sse;
+mod stored;
 mod usage;
 
 pub use answer::{AnswerFacts, read_answer};
@@ -66,6 +67,7 @@ pub use rate_limit::{Headroom, Limit, MAX_RESET, MAX_RETRY_AFTER, retry_after};
 pub use request::{BadRequest, RequestFacts, RequestFault, RequestState, skim_request};
 pub use splice::{Identity, Rewrite};
 pub use sse::{Fed, FrameTooLong, SseEvent, SseFramer};
+pub use stored::{Leaning, leans_on, stored_names};
 pub use usage::Usage;
 
 #[cfg(doctest)]

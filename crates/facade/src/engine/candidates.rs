@@ -8,7 +8,14 @@ use super::{Ask, plan::Plan};
 /// A tier's candidates for each kind of request, with and without translation.
 #[derive(Debug)]
 struct Tier {
-    by_kind: Vec<(Api, bool, Vec<DeploymentId>)>,
+    by_kind: Vec<(Api, bool, Serving)>,
+}
+
+/// Candidates, by the registry's names and by their numbers in the plan, side by side.
+#[derive(Debug)]
+struct Serving {
+    ids: Vec<DeploymentId>,
+    numbers: Vec<usize>,
 }
 
 /// The candidates of every model, tier by tier.
@@ -20,8 +27,9 @@ pub(super) struct Candidates {
 impl Candidates {
     pub(super) fn new(plan: &Plan, ids: &[DeploymentId]) -> Self {
         let list = |tier: &[usize], api, translates| {
-            let serving = tier.iter().filter(|&&number| plan.serves(number, api, translates));
-            serving.filter_map(|&number| ids.get(number).copied()).collect()
+            let serving = tier.iter().copied().filter(|&number| plan.serves(number, api, translates));
+            let (ids, numbers) = serving.filter_map(|number| Some((*ids.get(number)?, number))).unzip();
+            Serving { ids, numbers }
         };
         let tier = |tier: &Vec<usize>| {
             let kinds = Api::ALL.into_iter().flat_map(|api| [(api, false), (api, true)]);
@@ -48,6 +56,9 @@ impl Tier {
     fn candidates(&self, ask: &Ask) -> &[DeploymentId] {
         let mut kinds = self.by_kind.iter();
         let kind = kinds.find(|(api, translates, _)| (*api, *translates) == (ask.api, ask.translates));
-        kind.map_or(&[], |(_, _, candidates)| candidates)
+        let Some((_, _, Serving { ids, numbers })) = kind else { return &[] };
+        let Some(only) = ask.only else { return ids };
+        let place = numbers.iter().position(|number| *number == only);
+        place.and_then(|place| ids.get(place..=place)).unwrap_or_default()
     }
 }

@@ -35,6 +35,8 @@ pub struct Ask {
     pub residency: Option<Vec<Arc<str>>>,
     /// A hash of the session's key.
     pub affinity: Option<u64>,
+    /// The one deployment that may serve it, because it alone remembers what the request leans on.
+    pub only: Option<usize>,
     /// Input and output tokens the request may use, as far as it says.
     pub tokens: u32,
     /// The caller's own deadline.
@@ -55,6 +57,7 @@ impl Ask {
             prefer: Vec::new(),
             residency: None,
             affinity: None,
+            only: None,
             tokens: 0,
             deadline: None,
             single: false,

@@ -21,6 +21,7 @@ mod outage;
 mod recovery;
 mod refusals;
 mod rescue;
+mod stateful;
 mod streams;
 mod support;
 mod swap;

@@ -126,6 +126,7 @@ impl From<CallError> for ApiError {
             CallError::ShuttingDown => Self::draining(),
             CallError::Overloaded => Self::overloaded(),
             CallError::ModelNotFound { .. } => plain.at("model"),
+            CallError::Stateful { field, .. } => plain.at(field),
             CallError::Untranslatable { reason, .. } => plain.at(reason.field),
             CallError::RateLimited { retry_in: Some(wait), .. } if wait > LONGEST_WAIT => {
                 Self { retry_after: Some(LONGEST_WAIT), ..plain }

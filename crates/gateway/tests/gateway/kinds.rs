@@ -240,6 +240,25 @@ async fn a_request_that_is_wrong_is_refused_in_its_callers_words() {
     assert_eq!(gateway.world().count("us-east").unwrap(), 0);
 }
 
+/// A conversation that its provider stores goes on where it began, or not at all.
+#[tokio::test]
+async fn a_stored_response_is_gone_on_from_at_its_own_place_or_not_at_all() {
+    let gateway = Gateway::start("").await;
+    let ask = async |more: &str, headers: &str| {
+        let body = format!(r#"{{"model":"chat","input":"ahoy"{more}}}"#);
+        gateway.post("/v1/responses", headers, &body).await
+    };
+    let first = ask("", "x-outrigger-region: eu-west\r\n").await;
+    let id = first.json()["id"].as_str().unwrap().to_owned();
+    let follows = format!(r#","previous_response_id":"{id}""#);
+    let next = ask(&follows, "x-outrigger-region: us-east\r\n").await;
+    assert_eq!(next.status, 200, "{}", next.text());
+    assert_eq!(next.header("x-outrigger-region"), first.header("x-outrigger-region"));
+    let unknown = ask(r#","previous_response_id":"resp_unknown""#, "").await;
+    assert_eq!((unknown.status, unknown.code().as_str()), (400, "stateful_request"));
+    assert_eq!(unknown.json()["error"]["param"], "previous_response_id");
+}
+
 /// **Nothing crosses that is not named**, in Anthropic's form as in OpenAI's.
 #[tokio::test]
 async fn only_the_named_headers_cross_to_and_from_an_anthropic_deployment() {
