@@ -7,7 +7,7 @@ use super::{SOUND, read};
 /// Reads a file in which `¶` stands before the place of its only fault, and compares the fault's line without
 /// the place.
 #[track_caller]
-fn check(marked: &str, expected: &str) {
+pub(super) fn check(marked: &str, expected: &str) {
     let (before, after) = marked.split_once('¶').expect("a mark");
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
@@ -206,23 +206,6 @@ fn a_provider_can_be_reached() {
         "providers.p.regions.global.base_url: a base URL ends with its path; \
          leave out what follows `?` or `#`; Azure's version goes into `api_version`",
     );
-    check(
-        &provider("base_url = \"http://a/v1\"\napi_version = ¶\"2024-10-21\""),
-        "providers.p.regions.global.api_version: only the azure dialect has versions; leave it out, or set \
-         `dialect = \"azure\"`",
-    );
-    let azure = |keys: &str| format!("[providers.p]\ndialect = \"azure\"\n{keys}");
-    check(
-        &azure("base_url = \"http://a\"\napi_version = ¶\"2024&x\""),
-        "providers.p.regions.global.api_version: a version has letters, digits, `-`, `.` and `_`",
-    );
-    for base in ["http://a/openai/", "http://a/openai/deployments/mine"] {
-        check(
-            &azure(&format!("base_url = ¶\"{base}\"")),
-            "providers.p.regions.global.base_url: Azure's paths below deployments need a version; add `api_version`, or let \
-             the URL end with its host or with `/openai/v1`",
-        );
-    }
     check(
         &provider("base_url = ¶\"http://a\"\n[providers.p.regions.us]\nbase_url = \"http://b\""),
         "providers.p.base_url: the provider has regions too; move it into a region of its own",
