@@ -126,6 +126,11 @@ impl<'de> Visitor<'de> for DeltaVisitor {
         Ok(Delta::default())
     }
 
+    /// No delta of a known event: whatever it is, the caller sees it.
+    fn visit_str<E>(self, text: &str) -> Result<Delta, E> {
+        Ok(Delta { holds: !text.is_empty(), stop: None })
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Delta, A::Error> {
         let mut delta = Delta::default();
         while let Some(Text(name)) = map.next_key()? {
@@ -176,6 +181,7 @@ mod tests {
             delta(r#"{"type":"input_json_delta","partial_json":"{"}"#),
             delta(r#"{"type":"thinking_delta","thinking":"hm"}"#),
             delta(r#"{"type":"later_delta","later":[1]}"#),
+            delta(r#""a""#),
             block(r#"{"type":"tool_use","id":"t","name":"f","input":{}}"#),
             block(r#"{"type":"server_tool_use","id":"t","name":"web_search","input":{}}"#),
             block(r#"{"type":"redacted_thinking","data":"x"}"#),
@@ -253,7 +259,7 @@ mod tests {
         assert_eq!(class(&message("[]", "end_turn", 0)), Some(Class::Empty));
         assert_eq!(class(&message(r#"[{"type":"text","text":""}]"#, "end_turn", 0)), Some(Class::Empty));
         assert_eq!(class("{}"), Some(Class::Empty));
-        assert_eq!(class(r#"{"content":7}"#), Some(Class::Malformed));
+        assert_eq!(class(r#"{"content":[],"usage":7}"#), Some(Class::Malformed));
         let error = r#"{"type":"error","error":{"type":"authentication_error","message":"m"}}"#;
         assert_eq!(class(error), Some(Class::Credential));
     }
