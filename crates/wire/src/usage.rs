@@ -20,6 +20,8 @@ pub struct Usage {
     pub output: u64,
     /// Tokens of `input` that came from the provider's prompt cache; never above `input`.
     pub cached_input: u64,
+    /// Tokens of `input` that were written to that cache; with `cached_input` never above `input`.
+    pub cache_write: u64,
     /// Tokens of `output` that were reasoning; never above `output`.
     pub reasoning: u64,
 }
@@ -28,13 +30,19 @@ impl Usage {
     /// A usage of so many tokens in each direction, none cached and no reasoning.
     #[must_use]
     pub const fn new(input: u64, output: u64) -> Self {
-        Self { input, output, cached_input: 0, reasoning: 0 }
+        Self { input, output, cached_input: 0, cache_write: 0, reasoning: 0 }
     }
 
     /// The same with so many of its input tokens from a cache, at most all of them.
     #[must_use]
     pub fn with_cached_input(self, cached: u64) -> Self {
         Self { cached_input: cached.min(self.input), ..self }
+    }
+
+    /// The same with so many of its input tokens written to a cache, at most all that did not come from it.
+    #[must_use]
+    pub fn with_cache_write(self, written: u64) -> Self {
+        Self { cache_write: written.min(self.input.saturating_sub(self.cached_input)), ..self }
     }
 
     /// The same with so many of its output tokens as reasoning, at most all of them.
@@ -46,12 +54,10 @@ impl Usage {
     /// What is known after two reports of one answer: the larger count of each kind. A count only grows while an answer does,
     /// and a report that leaves one out takes nothing back.
     pub(crate) fn or_later(self, later: Self) -> Self {
-        Self {
-            input: self.input.max(later.input),
-            output: self.output.max(later.output),
-            cached_input: self.cached_input.max(later.cached_input),
-            reasoning: self.reasoning.max(later.reasoning),
-        }
+        Self::new(self.input.max(later.input), self.output.max(later.output))
+            .with_cached_input(self.cached_input.max(later.cached_input))
+            .with_cache_write(self.cache_write.max(later.cache_write))
+            .with_reasoning(self.reasoning.max(later.reasoning))
     }
 }
 
@@ -61,6 +67,7 @@ impl AddAssign for Usage {
         self.input = self.input.saturating_add(other.input);
         self.output = self.output.saturating_add(other.output);
         self.cached_input = self.cached_input.saturating_add(other.cached_input);
+        self.cache_write = self.cache_write.saturating_add(other.cache_write);
         self.reasoning = self.reasoning.saturating_add(other.reasoning);
     }
 }
@@ -86,6 +93,7 @@ pub(crate) struct RawUsage {
 #[serde(default)]
 struct Details {
     cached_tokens: Count,
+    cache_write_tokens: Count,
     reasoning_tokens: Count,
 }
 
@@ -93,6 +101,8 @@ impl From<RawUsage> for Usage {
     fn from(raw: RawUsage) -> Self {
         let cached =
             |details: &Option<Details>| details.as_ref().map_or(0, |details| details.cached_tokens.0);
+        let written =
+            |details: &Option<Details>| details.as_ref().map_or(0, |details| details.cache_write_tokens.0);
         let reasoning =
             |details: &Option<Details>| details.as_ref().map_or(0, |details| details.reasoning_tokens.0);
         let beside = raw.cache_read_input_tokens.0.saturating_add(raw.cache_creation_input_tokens.0);
@@ -104,6 +114,11 @@ impl From<RawUsage> for Usage {
                     .max(cached(&raw.input_tokens_details))
                     .max(raw.prompt_cache_hit_tokens.0)
                     .max(raw.cache_read_input_tokens.0),
+            )
+            .with_cache_write(
+                written(&raw.prompt_tokens_details)
+                    .max(written(&raw.input_tokens_details))
+                    .max(raw.cache_creation_input_tokens.0),
             )
             .with_reasoning(
                 reasoning(&raw.completion_tokens_details).max(reasoning(&raw.output_tokens_details)),
@@ -125,11 +140,11 @@ mod tests {
         check(
             r#"{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120,
                 "prompt_tokens_details":{"cached_tokens":64},"completion_tokens_details":{"reasoning_tokens":8}}"#,
-            Usage { input: 100, output: 20, cached_input: 64, reasoning: 8 },
+            Usage { input: 100, output: 20, cached_input: 64, cache_write: 0, reasoning: 8 },
         );
         check(
-            r#"{"input_tokens":7,"output_tokens":3,"input_tokens_details":{"cached_tokens":2}}"#,
-            Usage { input: 7, output: 3, cached_input: 2, reasoning: 0 },
+            r#"{"input_tokens":7,"output_tokens":3,"input_tokens_details":{"cached_tokens":2,"cache_write_tokens":4}}"#,
+            Usage { input: 7, output: 3, cached_input: 2, cache_write: 4, reasoning: 0 },
         );
     }
 
@@ -137,7 +152,7 @@ mod tests {
     fn anthropics_caches_are_counted_beside_its_input() {
         check(
             r#"{"input_tokens":10,"output_tokens":5,"cache_read_input_tokens":30,"cache_creation_input_tokens":2}"#,
-            Usage { input: 42, output: 5, cached_input: 30, reasoning: 0 },
+            Usage { input: 42, output: 5, cached_input: 30, cache_write: 2, reasoning: 0 },
         );
     }
 
@@ -145,7 +160,7 @@ mod tests {
     fn deepseeks_cache_hits_are_read() {
         check(
             r#"{"prompt_tokens":9,"completion_tokens":1,"prompt_cache_hit_tokens":4,"prompt_cache_miss_tokens":5}"#,
-            Usage { input: 9, output: 1, cached_input: 4, reasoning: 0 },
+            Usage { input: 9, output: 1, cached_input: 4, cache_write: 0, reasoning: 0 },
         );
     }
 
@@ -153,7 +168,7 @@ mod tests {
     fn a_part_is_never_above_its_whole() {
         check(
             r#"{"prompt_tokens":1,"prompt_tokens_details":{"cached_tokens":99},"completion_tokens_details":null}"#,
-            Usage { input: 1, output: 0, cached_input: 1, reasoning: 0 },
+            Usage { input: 1, output: 0, cached_input: 1, cache_write: 0, reasoning: 0 },
         );
     }
 
@@ -162,5 +177,20 @@ mod tests {
         let mut usage = Usage::new(u64::MAX, 1);
         usage += Usage::new(1, 1);
         assert_eq!(usage, Usage::new(u64::MAX, 2));
+    }
+
+    #[test]
+    fn a_later_report_takes_nothing_back_and_its_parts_stay_within() {
+        let first = Usage::new(42, 1).with_cached_input(30).with_cache_write(2);
+        assert_eq!(first.or_later(Usage::new(0, 5)), Usage { output: 5, ..first });
+        let later = Usage::new(42, 0).with_cache_write(40);
+        assert_eq!(first.or_later(later), Usage { cache_write: 12, ..first });
+    }
+
+    #[test]
+    fn a_sum_has_the_parts_of_both() {
+        let mut usage = Usage::new(10, 2).with_cached_input(4).with_cache_write(3).with_reasoning(1);
+        usage += usage;
+        assert_eq!(usage, Usage { input: 20, output: 4, cached_input: 8, cache_write: 6, reasoning: 2 });
     }
 }

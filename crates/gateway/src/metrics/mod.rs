@@ -107,7 +107,7 @@ impl Metrics {
             tokens: Family::counter(
                 "outrigger_tokens_total",
                 [model, "kind"],
-                "Tokens that providers counted: input, output; cached_input and reasoning are parts of these.",
+                "Tokens that providers counted: input, output; cached_input, cache_write and reasoning are parts of these.",
             ),
             cost: Family::counter(
                 "outrigger_cost_usd_total",
@@ -169,6 +169,7 @@ impl Metrics {
                 ("input", usage.input),
                 ("output", usage.output),
                 ("cached_input", usage.cached_input),
+                ("cache_write", usage.cache_write),
                 ("reasoning", usage.reasoning),
             ];
             for (kind, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
