@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     #[expect(clippy::disallowed_methods, reason = "a program's main is the edge, where the clock is read")]
     let wall = SystemTime::now();
     let cost = PriceTable::builtin()
-        .price(&model, wall)
+        .price(&model, None, wall)
         .zip(answer.usage)
         .map(|(price, usage)| price.cost_usd(&usage));
     println!("finish {:?}, usage {:?}, usd {cost:?}", answer.finish, answer.usage);

@@ -27,7 +27,7 @@
 //! [`continue_chat`] mend what broke: they write a chunk or a request anew, and only what must differ.
 //!
 //! # What is left out
-//! Deciding, waiting, sending. Surcharges by region, length or tier in prices.
+//! Deciding, waiting, sending. Prices of batch, flex and priority tiers.
 //!
 //! # Features
 //! None.
@@ -62,7 +62,7 @@ pub use dialect::{
 };
 pub use error_body::{MAX_ERROR_BODY, classify};
 pub use frame::{FinishReason, FrameFacts, read_frame};
-pub use price::{BadPrices, Price, PriceTable};
+pub use price::{BadPrices, Price, PriceTable, Rates, Step};
 pub use rate_limit::{Headroom, Limit, MAX_RESET, MAX_RETRY_AFTER, retry_after};
 pub use request::{BadRequest, RequestFacts, RequestFault, RequestState, skim_request};
 pub use splice::{Identity, Rewrite};

@@ -32,7 +32,7 @@ proptest! {
         prop_assert!(failure.retry_after.is_none_or(|wait| wait <= MAX_RETRY_AFTER || (failure.class == Class::QuotaSpent && wait <= MAX_RESET)));
         prop_assert!(failure.code.is_none_or(|code| code.len() <= 64));
         black_box(Headroom::read(lookup, wall));
-        black_box(PriceTable::builtin().price(&header, wall));
+        black_box(PriceTable::builtin().price(&header, Some(&header), wall));
         drop(black_box(PriceTable::parse(&header)));
         for api in Api::ALL {
             black_box(read_answer(api, &bytes).failure());

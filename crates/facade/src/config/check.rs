@@ -8,7 +8,7 @@ use std::{
 use wire::PriceTable;
 
 use super::{
-    Config, Model, Provider, Target, Warning,
+    Config, Model, Provider, Region, Target, Warning,
     fault::{Fault, Path},
     nearest,
 };
@@ -248,8 +248,12 @@ impl<'c> Names<'c> {
         let mut told = HashSet::new();
         for (name, model) in &self.config.models {
             for (index, target) in model.targets.iter().enumerate() {
-                let is_priced = target.price.is_some() || table.price(&target.model, late).is_some();
-                if !is_priced && told.insert((&target.provider, &target.model)) {
+                let providers = self.config.providers.iter().filter(|(name, _)| *name == target.provider);
+                let unpriced = target.price.is_none()
+                    && providers.flat_map(|(_, provider)| places_of(target, provider)).any(|(_, region)| {
+                        table.price(&target.model, region.base_url.host_str(), late).is_none()
+                    });
+                if unpriced && told.insert((&target.provider, &target.model)) {
                     let path = Path::new(["models", name, "targets"]).index(index);
                     let message = format!(
                         "no price is known for `{}`: its cost is null, and it is last in `cheapest`",
@@ -264,9 +268,14 @@ impl<'c> Names<'c> {
     }
 }
 
-/// The provider's regions that a target uses.
+/// The names of the provider's regions that a target uses.
 fn regions_of<'t>(target: &'t Target, provider: &'t Provider) -> impl Iterator<Item = &'t str> {
+    places_of(target, provider).map(|(name, _)| name.as_str())
+}
+
+/// The provider's regions that a target uses.
+fn places_of<'t>(target: &'t Target, provider: &'t Provider) -> impl Iterator<Item = &'t (String, Region)> {
     let wished = target.regions.as_deref();
-    let all = provider.regions.iter().map(|(name, _)| name.as_str());
-    all.filter(move |name| wished.is_none_or(|wished| wished.iter().any(|wish| wish == name)))
+    let is_wished = move |name: &str| wished.is_none_or(|wished| wished.iter().any(|wish| wish == name));
+    provider.regions.iter().filter(move |(name, _)| is_wished(name))
 }

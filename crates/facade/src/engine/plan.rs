@@ -311,17 +311,21 @@ impl Deployment {
         self.urls.iter().find(|(api, _)| *api == sent).map(|(_, url)| url)
     }
 
-    /// What an answer costs, as the configuration says or else the table.
+    /// What an answer costs, as the configuration says or else the table. A price of the user's own is taken as it is: no
+    /// surcharge of the place is put on it.
     pub(crate) fn price(&self, table: &PriceTable, wall: SystemTime) -> Option<wire::Price> {
-        let Some(own) = &self.price else { return table.price(&self.route.model, wall) };
+        let Some(own) = &self.price else {
+            let host = self.urls.first().and_then(|(_, url)| url.host_str());
+            return table.price(&self.route.model, host, wall);
+        };
         let price = wire::Price::new(own.input, own.output);
         Some(own.cached_input.map_or(price, |cached| price.with_cached_input(cached)))
     }
 
     /// One number to compare prices by, USD per million tokens: three tokens of input for one of output, about what chats
-    /// use. Only the order matters.
+    /// use, in requests too short for a step. Only the order matters.
     pub(crate) fn blended_price(&self, table: &PriceTable, wall: SystemTime) -> Option<f64> {
-        self.price(table, wall).map(|price| price.input.mul_add(3.0, price.output) / 4.0)
+        self.price(table, wall).map(|price| price.rates.input.mul_add(3.0, price.rates.output) / 4.0)
     }
 }
 

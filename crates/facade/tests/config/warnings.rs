@@ -20,6 +20,14 @@ fn what_is_probably_not_meant_is_a_warning() {
         "models.m.targets[0]: no price is known for `home-made`: its cost is null, and it is last in `cheapest`; \
          add `price = { input = ..., output = ... }`, USD per million tokens",
     );
+    // A price that is one host's own is not known of another.
+    check_warning(
+        &format!(
+            "{SOUND}[models.m]\ntargets = [¶{{ provider = \"openai\", model = \"openai/gpt-oss-20b\" }}]"
+        ),
+        "models.m.targets[0]: no price is known for `openai/gpt-oss-20b`: its cost is null, and it is last in `cheapest`; \
+         add `price = { input = ..., output = ... }`, USD per million tokens",
+    );
     check_warning(
         &format!("{SOUND}[routing]\npreferred_region = ¶\"us-eats\""),
         "routing.preferred_region: no provider has a region `us-eats`, so nothing is preferred; did you mean `us-east`?",
