@@ -6,7 +6,8 @@
 //! what nobody knows, nobody can mend.
 //!
 //! This runs beside [`read_frame`](crate::read_frame) for chunks of streams that may be mended, and borrows what it can: a text
-//! without escapes costs no copy.
+//! without escapes costs no copy. Nearly all chunks are of one shape, which is told apart without parsing ([`usual`]); a property
+//! has serde for its judge.
 
 use std::{borrow::Cow, fmt};
 
@@ -27,10 +28,13 @@ pub struct Delta<'a> {
     pub plain: bool,
 }
 
-/// Reads the text of one chunk's data. Takes any bytes; what is no chunk is not plain.
+/// Reads the text of one chunk's data. Takes any bytes. Of what is no chunk, as `read_frame` says, it says nothing that counts.
 #[must_use]
 pub fn read_delta(data: &[u8]) -> Delta<'_> {
     let data = data.trim_ascii();
+    if let Some(text) = usual(data) {
+        return Delta { text: Cow::Borrowed(text), plain: true };
+    }
     if data == b"[DONE]" {
         return Delta { text: Cow::Borrowed(""), plain: true };
     }
@@ -44,6 +48,23 @@ pub fn read_delta(data: &[u8]) -> Delta<'_> {
     let said = choice.delta.unwrap_or_default();
     let plain = !more && choice.index.0 == 0 && !choice.logprobs.0 && !choice.message.0 && !choice.text.0;
     Delta { text: said.text, plain: plain && !said.other }
+}
+
+/// The text of a chunk of the usual shape: one choice that holds a text without escapes, and nothing beside it.
+///
+/// In JSON the first `[` that follows `,"choices":` with no `{` before it but the object's own begins the object's choices: a quote
+/// within a string would have a `\\` before it. What comes behind the choice is the object's other fields.
+fn usual(data: &[u8]) -> Option<&str> {
+    let list = memchr::memchr(b'[', data)?;
+    let (before, choices) = data.split_at_checked(list)?;
+    let fields = before.strip_prefix(b"{")?.strip_suffix(br#","choices":"#)?;
+    let text = choices.strip_prefix(br#"[{"index":0,"delta":{"content":""#)?;
+    let end = memchr::memchr2(b'"', b'\\', text)?;
+    let (text, rest) = text.split_at_checked(end)?;
+    let rest = rest.strip_prefix(br#""},"#)?;
+    let ends = [&br#""logprobs":null,"finish_reason":null}]"#[..], br#""finish_reason":null}]"#];
+    let is_usual = memchr::memchr(b'{', fields).is_none() && ends.iter().any(|end| rest.starts_with(end));
+    is_usual.then(|| std::str::from_utf8(text).ok()).flatten()
 }
 
 #[derive(Deserialize)]
@@ -261,6 +282,29 @@ mod tests {
             r#"{"index":0,"message":{"content":"a"}}"#,
         ] {
             assert!(!read_delta(format!(r#"{{"choices":[{choices}]}}"#).as_bytes()).plain, "{choices}");
+        }
+    }
+
+    #[test]
+    fn the_usual_shape_is_known_and_no_other() {
+        let known = |data: &str| usual(data.as_bytes()).map(str::to_owned);
+        let choice = r#"{"index":0,"delta":{"content":"é a"},"logprobs":null,"finish_reason":null}"#;
+        assert_eq!(
+            known(&format!(r#"{{"id":"c","choices":[{choice}],"usage":null}}"#)).as_deref(),
+            Some("é a")
+        );
+        for other in [
+            format!(r#"{{"x":{{"id":"c","choices":[{choice}]}},"choices":[]}}"#),
+            format!(r#"{{"a,\"choices":[{choice}]}}"#),
+            format!(r#"{{"id":"c","choices":[{choice},{choice}]}}"#),
+            format!(r#"{{"id":"c","choices":[{}]}}"#, choice.replace("é a", r"\n")),
+            format!(r#"{{"id":"c","choices":[{}]}}"#, choice.replace("}", r#","refusal":"no"}"#)),
+            format!(
+                r#"{{"id":"c","choices":[{}]}}"#,
+                choice.replace("\"finish_reason\":null", "\"finish_reason\":\"stop\"")
+            ),
+        ] {
+            assert_eq!(known(&other), None, "{other}");
         }
     }
 

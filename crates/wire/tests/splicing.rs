@@ -96,6 +96,37 @@ proptest! {
         prop_assert_eq!(heard, text);
     }
 
+    /// **The short way says what the long way says.** Of chunks of the usual shape and of its neighbours, whatever stands beside the
+    /// choice, the text is serde's, and what is plain holds nothing else. Fails if another `choices`, a field beside the text or
+    /// an escape is overlooked.
+    #[test]
+    fn the_usual_shape_is_read_as_any_other(
+        text in text(), extra in json(), name in prop::sample::select(vec!["id", "x", r#"a,"choices"#, "choices"]), other in prop::option::of("(refusal|x|content)"),
+        finish in prop::option::of("stop"), with_logprobs in any::<bool>(), more in any::<bool>(), nested in any::<bool>(),
+    ) {
+        let mut delta = format!(r#""content":{}"#, Value::from(text));
+        if let Some(other) = &other {
+            delta.push_str(&format!(r#","{other}":{extra}"#));
+        }
+        let logprobs = if with_logprobs { r#""logprobs":null,"# } else { "" };
+        let choice = format!(r#"{{"index":0,"delta":{{{delta}}},{logprobs}"finish_reason":{}}}"#, json!(finish));
+        let choices = if more { format!("{choice},{choice}") } else { choice };
+        let chunk = format!(r#"{{{}:{extra},"choices":[{choices}],"z":{extra}}}"#, Value::from(name));
+        let data = if nested { format!(r#"{{"y":{chunk},"choices":[]}}"#) } else { chunk };
+        let facts = read_frame(Api::Chat, None, data.as_bytes());
+        // What names its choices or its text twice is no chunk.
+        if facts.malformed {
+            return Ok(());
+        }
+        let delta = read_delta(data.as_bytes());
+        let judged: Value = serde_json::from_str(&data).unwrap();
+        let said = judged["choices"][0]["delta"]["content"].as_str().unwrap_or_default();
+        prop_assert_eq!(&*delta.text, said, "{}", data);
+        let filled = |value: &Value| !matches!(value, Value::Null) && *value != json!("") && *value != json!([]) && *value != json!({});
+        let beside = other.is_some() && !nested && filled(&extra);
+        prop_assert_eq!(delta.plain, nested || !(more || beside), "{}", data);
+    }
+
     /// **A request that goes on is the same request.** It parses, ends with an assistant's message that begins with what was
     /// said, and is otherwise byte for byte what the caller sent. Fails if the bracket is sought in the text instead of in the
     /// JSON, or if what the caller began is overwritten.
