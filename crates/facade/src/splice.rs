@@ -274,6 +274,16 @@ mod tests {
         }
     }
 
+    /// A shorter answer is another one, and its finish reason says so: whether `[DONE]` comes behind it is no matter.
+    #[test]
+    fn a_restart_that_finishes_before_it_has_repeated_all_is_another_answer() {
+        let (mut given, mut splice) = (given("ahoy there"), Splice::restarting(identity(), Usage::default()));
+        let begun = format!("data: {}\n\n", chunk("second", &json!({"content": "ahoy"}), &Value::Null));
+        assert_eq!(splice.feed(begun.as_bytes(), &mut given), Spliced::Held);
+        let finish = format!("data: {}\n\n", chunk("second", &json!({}), &json!("stop")));
+        assert_eq!(splice.feed(finish.as_bytes(), &mut given), Spliced::Differs);
+    }
+
     #[test]
     fn a_restart_that_thinks_or_calls_tools_is_another_answer() {
         for delta in
