@@ -12,6 +12,7 @@ use crate::{
     config::Timeouts,
     engine::{Action, Ask, CallId, Event, ModelPlan},
     error::CallError,
+    nudges::Listener,
     outgoing::{self, Outgoing},
     reader::Reader,
     request::Request,
@@ -48,6 +49,8 @@ struct Drive {
     wake: Instant,
     began: Instant,
     refusal: Option<Refusal>,
+    /// Hears of a place that is kept for the call, once it has had to wait for one.
+    nudged: Option<Listener>,
     /// Taken when the engine has been told of the end; until then a drop means that the caller went away.
     in_progress: Option<InProgress>,
 }
@@ -75,6 +78,7 @@ impl Drive {
             wake: began,
             began,
             refusal: None,
+            nudged: None,
             in_progress: Some(in_progress),
         }
     }
@@ -85,10 +89,11 @@ impl Drive {
             if let Some(finish) = self.act() {
                 return Err(self.give_up(finish));
             }
-            // 4. An attempt ends or speaks, or the engine's wake-up comes.
+            // 4. An attempt ends or speaks, a place is free, or the engine's wake-up comes.
             let ended = tokio::select! {
                 biased;
                 ended = std::future::poll_fn(|cx| self.attempts.poll_ended(cx)) => Some(ended),
+                () = heard(self.nudged.as_ref()) => None,
                 () = tokio::time::sleep_until(self.wake.into()) => None,
             };
             let call = self.call;
@@ -133,18 +138,24 @@ impl Drive {
 
     /// Does what the engine asked for. Returns how the call ended without an answer, if it did.
     fn act(&mut self) -> Option<Finish> {
-        let mut over = None;
+        let (mut over, mut queued) = (None, false);
         for action in self.actions.drain(..) {
             match action {
                 Action::Start { attempt, deployment, .. } => {
                     self.attempts.start(attempt, deployment, Arc::clone(&self.outgoing));
                 }
                 Action::Wake { at } => self.wake = at,
-                // Only an answer that broke is rescued, and there is none yet.
-                Action::Stop { .. } => {}
+                Action::Queue => queued = true,
                 Action::Finish(finish) => over = Some(finish),
-                Action::Notice(_) => {}
+                // Only an answer that broke is rescued, and there is none yet; the rest is done by `Shared::tell`.
+                Action::Stop { .. } | Action::Nudge { .. } | Action::Notice(_) => {}
             }
+        }
+        if queued && self.nudged.is_none() {
+            // A nudge that came before this was not heard: the engine is asked again.
+            self.nudged = Some(self.shared.listen(self.call));
+            self.tell(Event::Tick { call: self.call });
+            return self.act();
         }
         over
     }
@@ -221,6 +232,14 @@ impl Drive {
             (Finish::Deadline, _) => CallError::DeadlineExceeded { model, attempts },
             _ => CallError::Exhausted { model, attempts },
         }
+    }
+}
+
+/// Returns when the engine has a place for the call; never for one that waits for none.
+async fn heard(nudged: Option<&Listener>) {
+    match nudged {
+        Some(nudged) => nudged.nudged().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -57,6 +57,7 @@ mod form;
 mod given;
 mod health;
 mod memory;
+mod nudges;
 pub mod observe;
 mod outgoing;
 mod reader;

@@ -152,7 +152,10 @@ impl Rescue {
                     self.repeating.take_if(|repeating| repeating.ordinal == attempt);
                 }
                 Action::Wake { at } => self.wake = Some(at),
-                Action::Finish(Finish::Answered { .. }) | Action::Notice(_) => {}
+                Action::Finish(Finish::Answered { .. })
+                | Action::Queue
+                | Action::Nudge { .. }
+                | Action::Notice(_) => {}
                 Action::Finish(_) => over = true,
             }
         }

@@ -14,6 +14,7 @@ use transport::Transport;
 use crate::{
     engine::{Action, CallId, Engine, Event, Plan},
     memory::Memory,
+    nudges::{Listener, Nudges},
     observe::{Notice, Observer},
 };
 
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub max_held: usize,
     pub max_in_progress: usize,
     observers: Vec<Arc<dyn Observer>>,
+    nudges: Nudges,
     draws: AtomicU64,
     calls: AtomicU64,
     /// One instant in both times. The wall clock is read once; later readings are this plus the monotonic time since, so
@@ -65,6 +67,7 @@ impl Shared {
             max_held,
             max_in_progress,
             observers,
+            nudges: Nudges::default(),
             draws: AtomicU64::new(seed),
             calls: AtomicU64::new(0),
             epoch,
@@ -94,7 +97,8 @@ impl Shared {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).recall(name, now())
     }
 
-    /// Tells the engine, hands its notices to those who watch, and leaves the rest of what is to be done in `actions`.
+    /// Tells the engine, hands its notices to those who watch and its nudges to those who wait, and leaves the rest of what is to
+    /// be done in `actions`.
     pub(crate) fn tell(&self, event: Event, actions: &mut Vec<Action>) {
         let from = actions.len();
         let draw = self.draw();
@@ -102,7 +106,7 @@ impl Shared {
         self.notify(actions, from);
     }
 
-    /// Hands the notices among `actions[from..]` to those who watch, outside the lock.
+    /// Hands the notices among `actions[from..]` to those who watch, and the nudges to the calls that wait, outside the lock.
     pub(crate) fn notify(&self, actions: &mut Vec<Action>, from: usize) {
         let mut index = 0;
         actions.retain(|action| {
@@ -110,6 +114,10 @@ impl Shared {
             match action {
                 Action::Notice(notice) if index > from => {
                     self.observe(notice);
+                    false
+                }
+                Action::Nudge { call } if index > from => {
+                    self.nudges.nudge(*call);
                     false
                 }
                 _ => true,
@@ -126,6 +134,11 @@ impl Shared {
     /// A number for one decision. Distinct for every call of this function; the engine mixes it.
     pub(crate) fn draw(&self) -> u64 {
         self.draws.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)
+    }
+
+    /// Listens for the nudges of a call that waits for a place.
+    pub(crate) fn listen(&self, call: CallId) -> Listener {
+        self.nudges.listen(call)
     }
 
     pub(crate) fn next_call(&self) -> CallId {

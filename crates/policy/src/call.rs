@@ -45,6 +45,8 @@ pub(crate) enum Phase {
     Chosen { deployment: Key, sound: bool },
     /// The same deployment is asked again at `until`.
     Pause { deployment: Key, until: Instant },
+    /// Every candidate is full: a place is waited for.
+    Queue { until: Instant },
     /// Attempts are running.
     Await,
     /// Over.
@@ -75,9 +77,11 @@ pub struct Call {
     pub(crate) repeated: Vec<Key>,
     soonest: Option<Instant>,
     /// Whether every refusal and failure so far was a rate limit.
-    only_limits: bool,
+    pub(crate) only_limits: bool,
+    /// When the wait for a place in the present tier is over, once there was one.
+    pub(crate) queue_until: Option<Instant>,
     /// Whether any deployment of the present tier was asked: then an empty tier only means that all of it was.
-    tier_was_asked: bool,
+    pub(crate) tier_was_asked: bool,
     /// Whether what is chosen is to run beside an attempt that is only slow.
     pub(crate) hedging: bool,
     /// Where the answer came from, once there is one.
@@ -104,6 +108,7 @@ impl Call {
             repeated: Vec::new(),
             soonest: None,
             only_limits: true,
+            queue_until: None,
             tier_was_asked: false,
             hedging: false,
             answering: None,
@@ -127,6 +132,7 @@ impl Call {
                 self.start(deployment, false)
             }
             Phase::Pause { until, .. } => Step::Wait(until.min(self.plan.deadline)),
+            Phase::Queue { until } => self.queued(until, now),
             Phase::Await if self.rescue.is_some() => self.watch_rescue(now),
             Phase::Await => self.watch(now),
             Phase::Done(finish) => Step::Finish(finish),
@@ -143,6 +149,11 @@ impl Call {
         if !self.excluded.contains(&deployment) {
             self.excluded.push(deployment);
         }
+    }
+
+    /// The tier that is asked, from 0.
+    pub fn tier(&self) -> u8 {
+        self.tier
     }
 
     /// Attempts started so far.
@@ -162,13 +173,12 @@ impl Call {
         }
         match picked {
             Picked::Found { deployment, sound } => self.phase = Phase::Chosen { deployment, sound },
+            Picked::Full => {
+                self.phase = self.queue(now).unwrap_or_else(|| self.after_nobody(false, now));
+            }
             Picked::Nothing { retry_at, limited } => {
                 self.soonest = earliest(self.soonest, retry_at);
-                self.only_limits &= limited || self.tier_was_asked;
-                self.phase = match self.rescue {
-                    Some(rescue) => self.after_an_empty_rescue(rescue, now),
-                    None => self.after_an_empty_tier(now),
-                };
+                self.phase = self.after_nobody(limited, now);
             }
         }
     }
@@ -331,7 +341,7 @@ impl Call {
     }
 
     /// The tier has no candidate left: the same deployment again if that is cheap, else the next tier, else the end.
-    fn after_an_empty_tier(&mut self, now: Instant) -> Phase {
+    pub(crate) fn after_an_empty_tier(&mut self, now: Instant) -> Phase {
         let next_tier = self.tier.saturating_add(1);
         let is_last_tier = next_tier >= self.plan.tiers;
         if let (true, Some((deployment, failed))) = (self.running.is_empty(), self.last)
@@ -353,6 +363,7 @@ impl Call {
         }
         self.tier = next_tier;
         self.tier_was_asked = false;
+        self.queue_until = None;
         self.last = self.last.map(|(deployment, failed)| (deployment, Failed { again: None, ..failed }));
         Phase::Seek
     }

@@ -32,6 +32,7 @@ mod error;
 mod hedge;
 mod limit;
 mod quantile;
+mod queue;
 mod rescue;
 mod step;
 
@@ -44,6 +45,7 @@ pub use error::ConfigError;
 pub use hedge::{HedgeBudget, REQUESTS_PER_HEDGE};
 pub use limit::AimdLimit;
 pub use quantile::Quantiles;
+pub use queue::LONGEST_QUEUE;
 pub use step::{Broken, CallPlan, Failed, Finish, Key, Mode, Picked, Price, Step};
 
 #[cfg(doctest)]

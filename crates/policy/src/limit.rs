@@ -56,6 +56,19 @@ impl AimdLimit {
         self.limit
     }
 
+    /// An attempt was refused for load while so many were in flight, itself included. Gives the new limit: the lower of the old
+    /// one and of what was in flight, times `backoff`, but at least half of the old one.
+    ///
+    /// What was in flight is what was too much (TCP sets its window from the flight size for this reason, RFC 5681 equation 4),
+    /// so a limit that starts far above is soon where it matters; and one odd refusal takes half of it at the most.
+    pub fn on_refusal(&mut self, in_flight: u32) -> u32 {
+        let half = self.limit / 2;
+        self.limit = self.limit.min(in_flight.max(1));
+        let lower = self.on_overload();
+        self.limit = lower.max(half).max(self.config.min).max(1);
+        self.limit
+    }
+
     /// An attempt was served. Gives the new limit: one more when at least half of the old one was in use, since a limit that
     /// nobody presses against has not been tried.
     pub fn on_success(&mut self, in_flight: u32) -> u32 {
@@ -87,6 +100,16 @@ mod tests {
         assert_eq!(limit(30).sample(quick, 30, true), 27);
         assert_eq!(limit(30).sample(Duration::from_millis(5_001), 30, false), 27);
         assert_eq!(limit(30).sample(Duration::from_secs(5), 30, false), 31);
+    }
+
+    #[test]
+    fn a_refusal_takes_the_limit_to_what_was_in_flight_and_half_of_it_at_most() {
+        assert_eq!(limit(60).on_refusal(50), 45);
+        assert_eq!(limit(60).on_refusal(100), 54);
+        assert_eq!(limit(60).on_refusal(1), 30);
+        let mut shrinking = limit(200);
+        let series: Vec<u32> = (0..5).map(|_| shrinking.on_refusal(20)).collect();
+        assert_eq!(series, [100, 50, 25, 18, 16]);
     }
 
     #[test]

@@ -49,6 +49,12 @@ pub enum Step {
         /// Where in the answer it begins.
         mode: Mode,
     },
+    /// Nothing until this instant, or until a deployment that was full has a place: then say
+    /// [`Call::on_place`](crate::Call::on_place).
+    Queue {
+        /// The end of the wait.
+        until: Instant,
+    },
     /// Choose a sound deployment of this tier for an attempt beside one that is only slow, if there is one and it may be; report
     /// with [`Call::on_hedge`](crate::Call::on_hedge).
     Hedge {
@@ -120,7 +126,7 @@ pub enum Finish {
 
 /// What came of a [`Step::Pick`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is one or there is none")]
+#[expect(clippy::exhaustive_enums, reason = "there is one, there will be one, or there is none")]
 pub enum Picked {
     /// A deployment was chosen.
     Found {
@@ -129,6 +135,8 @@ pub enum Picked {
         /// Whether its circuits are closed and it is not cooling down: only such a failover is free.
         sound: bool,
     },
+    /// Candidates are left, and each could be asked had it a place: as many attempts are in flight as it may have.
+    Full,
     /// No candidate is left in the tier.
     Nothing {
         /// When the soonest may admit, where that is known.

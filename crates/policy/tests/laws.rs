@@ -84,6 +84,20 @@ struct Seen {
     finish: Option<(Finish, Instant)>,
 }
 
+/// What a tier has, as fate will.
+fn picked(fate: Fate, excluded: &[Key], now: Instant) -> Picked {
+    match fate {
+        Fate::Pick { deployment, sound } if !excluded.contains(&deployment) => {
+            Picked::Found { deployment, sound }
+        }
+        Fate::Unpaid => Picked::Full,
+        Fate::None { limited, retry_in } => {
+            Picked::Nothing { limited, retry_at: retry_in.map(|wait| now + ms(wait)) }
+        }
+        _ => nothing(),
+    }
+}
+
 /// Plays a call against fate until it ends; fails if it does not end within a generous number of steps.
 fn play(plan: CallPlan, begin: Instant, fates: &[Fate]) -> Seen {
     let mut call = Call::new(plan);
@@ -97,6 +111,13 @@ fn play(plan: CallPlan, begin: Instant, fates: &[Fate]) -> Seen {
             Step::Finish(finish) => {
                 seen.finish = Some((finish, now));
                 return seen;
+            }
+            Step::Queue { until } => {
+                assert!(until > now && until < plan.deadline, "a wait for a place ends before the call");
+                match fate {
+                    Fate::Pick { .. } => call.on_place(),
+                    _ => now = until,
+                }
             }
             Step::Hedge { .. } => {
                 call.on_hedge(match fate {
@@ -121,18 +142,7 @@ fn play(plan: CallPlan, begin: Instant, fates: &[Fate]) -> Seen {
             }
             Step::Pick { .. } => {
                 let excluded = call.excluded().to_vec();
-                call.on_pick(
-                    match fate {
-                        Fate::Pick { deployment, sound } if !excluded.contains(&deployment) => {
-                            Picked::Found { deployment, sound }
-                        }
-                        Fate::None { limited, retry_in } => {
-                            Picked::Nothing { limited, retry_at: retry_in.map(|wait| now + ms(wait)) }
-                        }
-                        _ => nothing(),
-                    },
-                    now,
-                );
+                call.on_pick(picked(fate, &excluded, now), now);
             }
             Step::Start { deployment, price, .. } => {
                 seen.offers.push(deployment);
@@ -220,7 +230,7 @@ proptest! {
                 Fate::Pick { deployment, sound } => call.on_pick(Picked::Found { deployment, sound }, begin),
                 Fate::None { .. } => call.on_pick(nothing(), begin),
                 Fate::Unpaid => call.on_unpaid(),
-                Fate::Refused => call.on_refused(None),
+                Fate::Refused => call.on_place(),
                 Fate::Pass => call.on_cancelled(),
             }
             prop_assert_eq!(call.next(begin + ms(10_000)), finish);

@@ -289,6 +289,7 @@ proptest! {
                         }
                     }
                 }
+                Step::Queue { .. } => prop_assert!(false, "a rescue does not queue"),
                 Step::Hedge { .. } => prop_assert!(false, "a rescue is not hedged"),
                 Step::GiveUp { attempt } => {
                     prop_assert_eq!(running.take(), Some(attempt));

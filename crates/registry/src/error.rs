@@ -80,10 +80,10 @@ pub enum Refusal {
         /// When that can change.
         until: Instant,
     },
-    /// As many attempts are in flight as it may have.
-    Concurrency,
     /// Its circuit does not admit.
     Circuit,
+    /// As many attempts are in flight as it may have.
+    Concurrency,
 }
 
 impl Refusal {
@@ -145,6 +145,8 @@ pub struct NoPick {
     pub why: Why,
     /// The soonest end of a cooldown or a quota among the candidates; `None` when waiting is no help.
     pub retry_at: Option<Instant>,
+    /// Whether somebody lacks nothing but a place: as soon as an attempt there ends, there is one.
+    pub full: bool,
 }
 
 impl fmt::Display for NoPick {

@@ -30,7 +30,7 @@ pub(crate) enum Cooldowns {
     NamedKept,
 }
 
-/// Asks the hard constraints in their order; the circuit last, as it is the caller's code.
+/// Asks the hard constraints in their order; the caller's own code last: its circuits, and places.
 #[inline(always)]
 pub(crate) fn admit(
     state: &State,
@@ -59,10 +59,15 @@ pub(crate) fn admit(
     {
         return Err(Refusal::Quota { until });
     }
-    if state.deployment.numbers.limits.concurrent.is_some_and(|limit| state.in_flight >= limit.get()) {
+    if !(query.admits)(id) {
+        return Err(Refusal::Circuit);
+    }
+    // Last, so that this refusal says that a place is all that lacks.
+    let limit = state.deployment.numbers.limits.concurrent;
+    if limit.is_some_and(|limit| state.in_flight >= limit.get()) || state.in_flight >= (query.places)(id) {
         return Err(Refusal::Concurrency);
     }
-    if (query.admits)(id) { Ok(()) } else { Err(Refusal::Circuit) }
+    Ok(())
 }
 
 /// Somebody whose inferred cooldown may be waived: the one whose cooldown ends soonest, the first listed of equals. Else
@@ -76,10 +81,12 @@ pub(crate) fn last_resort<'a>(
     let mut soonest: Option<(Instant, DeploymentId)> = None;
     let mut retry_at: Option<Instant> = None;
     let mut why = Why::NotConfigured;
+    let mut full = false;
     for (id, state) in candidates {
         let Some(state) = state else { continue };
         let refusal = admit(state, id, query, Cooldowns::Kept, now).err();
         why = why.max_by_rank(Why::of(refusal, unchosen));
+        full |= refusal == Some(Refusal::Concurrency);
         let until = refusal.and_then(|refusal| refusal.until());
         retry_at = [retry_at, until].into_iter().flatten().min();
         if let Some(Refusal::Cooling { until, origin: CooldownOrigin::Inferred }) = refusal {
@@ -92,7 +99,7 @@ pub(crate) fn last_resort<'a>(
     match soonest {
         // Where somebody may be asked but is not chosen, cooldowns are not the obstacle.
         Some((_, id)) if why != unchosen && query.waive_cooldowns => Ok(Pick { id, waived_cooldown: true }),
-        _ => Err(NoPick { why, retry_at }),
+        _ => Err(NoPick { why, retry_at, full }),
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Query<'a> {
     pub affinity: Option<u64>,
     /// Whether a deployment's circuits admit. Default: all do. It is asked last, and only of those that may be chosen.
     pub admits: &'a dyn Fn(DeploymentId) -> bool,
+    /// How many attempts a deployment may have in flight, where that is fewer than its own limit. Default: any number.
+    pub places: &'a dyn Fn(DeploymentId) -> u32,
     /// Tokens that the request will use, estimated, for limits per minute.
     pub tokens: u32,
     /// Whether an inferred cooldown may be waived when nobody else is left. Default yes; no for one who has others to ask,
@@ -62,6 +64,7 @@ impl<'a> Query<'a> {
             excluded: &[],
             affinity: None,
             admits: &|_| true,
+            places: &|_| u32::MAX,
             tokens: 0,
             waive_cooldowns: true,
             scoring: None,

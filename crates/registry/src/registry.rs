@@ -216,6 +216,12 @@ impl Registry {
         }
     }
 
+    /// Attempts in flight at a deployment; none at one that is not known.
+    #[must_use]
+    pub fn in_flight(&self, id: DeploymentId) -> u32 {
+        self.table.get(id).map_or(0, |state| state.in_flight)
+    }
+
     /// The facts of a deployment; `None` when it is not known.
     #[must_use]
     pub fn view(&self, id: DeploymentId, now: Instant) -> Option<View> {

@@ -7,12 +7,11 @@ use std::{
 
 use breaker::{Report, Verdict};
 use policy::{Broken, Deadline, Finish, HedgeBudget, Mode, Price};
-use registry::{CooldownOrigin, InFlight, Kind, Sample};
+use registry::{InFlight, Kind, Sample};
 use wire::{Class, Headroom, Level, Usage};
 
 use super::{
-    CallState, Engine,
-    attribute::{self, Charge},
+    CallState, Engine, attribute,
     circuits::Leave,
     event::{Action, AttemptFailure, CallId},
 };
@@ -32,6 +31,8 @@ pub(super) struct Attempt {
     pub mode: Mode,
     pub leave: Leave,
     pub in_flight: InFlight,
+    /// How many were in flight at its deployment when it started, itself included.
+    pub beside_it: u32,
     pub kind: Kind,
     pub started: Instant,
     /// From here on its silence is a failure. A caller's short deadline may start another beside it sooner; that is the
@@ -95,6 +96,7 @@ impl Engine {
             mode,
             leave,
             in_flight,
+            beside_it: self.registry.in_flight(id),
             kind: state.kind(),
             started: now,
             fault_at,
@@ -114,6 +116,12 @@ impl Engine {
         lease_end: Instant,
         now: Instant,
     ) -> Option<Leave> {
+        // A pick has looked at it; who asks the same one again after a pause has not picked.
+        let in_flight = self.ids.get(deployment).map_or(0, |&id| self.registry.in_flight(id));
+        if in_flight >= self.places.limit(deployment) {
+            state.machine.on_refused(None);
+            return None;
+        }
         let mut earlier = state.paid;
         if let Price::Budget(cost) = price {
             let paid = self.budgets.get_mut(state.ask.model).is_some_and(|budget| budget.withdraw(cost));
@@ -285,78 +293,6 @@ impl Engine {
             state.machine.on_failed(ordinal, way_on);
         }
         self.calls.insert(call, state);
-    }
-
-    pub(super) fn charge_failure(
-        &mut self,
-        model: usize,
-        mut attempt: Attempt,
-        failure: &AttemptFailure,
-        now: Instant,
-        draw: u64,
-        actions: &mut Vec<Action>,
-    ) {
-        let Charge { endpoint, deployment: verdict, hurts_score, limits, takes_out } =
-            attribute::charge(failure.class);
-        let deployment = attempt.deployment;
-        let (took, first_token) = (now.saturating_duration_since(attempt.started), attempt.first_token);
-        let counts = self.counts_rate_limits(deployment);
-        let verdict = match verdict {
-            Verdict::RateLimited if counts => Verdict::Failure,
-            Verdict::RateLimited => Verdict::Ignored,
-            other => other,
-        };
-        let report = |verdict| {
-            // A stream's duration is its time to first token, however it ended.
-            let report = Report::new(verdict).duration(first_token.unwrap_or(took)).draw(draw);
-            match failure.retry_after {
-                Some(wait) => report.retry_after(wait),
-                None => report,
-            }
-        };
-        self.circuits.report_endpoint(deployment, &mut attempt.leave, report(endpoint), now);
-        let sample = if limits {
-            self.cool_down(deployment, failure, now);
-            Sample::RateLimited
-        } else if hurts_score {
-            Sample::Failure
-        } else {
-            Sample::Neutral
-        };
-        self.settle(attempt, report(verdict), sample, now);
-        if takes_out {
-            self.take_out(deployment, failure, now, actions);
-        }
-        if failure.class.level() != Level::Nobody
-            && let Some(counters) = self.counters.get_mut(deployment)
-        {
-            counters.failures += 1;
-        }
-        self.notice_transitions(deployment, now, actions);
-        self.notice_attempt(model, deployment, Some(failure.class), took, first_token, actions);
-    }
-
-    fn settle(&mut self, attempt: Attempt, report: Report, sample: Sample, now: Instant) {
-        self.registry.finish(attempt.in_flight, sample, now);
-        self.circuits.report(attempt.deployment, attempt.leave, report, now);
-    }
-
-    fn counts_rate_limits(&self, deployment: usize) -> bool {
-        self.plan
-            .deployments
-            .get(deployment)
-            .and_then(|deployment| self.plan.models.get(deployment.model))
-            .is_some_and(|model| model.breaker.count_rate_limits)
-    }
-
-    fn cool_down(&mut self, deployment: usize, failure: &AttemptFailure, now: Instant) {
-        let (wait, origin) = match failure.retry_after {
-            Some(wait) => (wait.min(attribute::LONGEST_COOLDOWN), CooldownOrigin::Named),
-            None => (attribute::INFERRED_COOLDOWN, CooldownOrigin::Inferred),
-        };
-        if let (Some(&id), Some(until)) = (self.ids.get(deployment), now.checked_add(wait)) {
-            self.registry.cooldown(id, until, origin);
-        }
     }
 
     pub(super) fn notice_attempt(

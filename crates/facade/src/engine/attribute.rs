@@ -70,6 +70,15 @@ pub(super) fn charge(class: Class) -> Charge {
     }
 }
 
+/// Whether a deployment refused for the load it had: an overload, or a limit that names no wait and so is none of a minute's.
+pub(super) fn is_for_load(failure: &AttemptFailure) -> bool {
+    match failure.class {
+        Class::Overloaded => true,
+        Class::RateLimited => failure.retry_after.is_none(),
+        _ => false,
+    }
+}
+
 /// What a failure means for the call's way on. `draw` spreads the pause.
 pub(super) fn way_on(failure: &AttemptFailure, now: Instant, draw: u64) -> Failed {
     let mut failed = Failed::elsewhere();

@@ -77,8 +77,10 @@ impl Engine {
         for (number, leave, in_flight) in check.parts {
             self.registry.finish(in_flight, sample, now);
             self.circuits.report(number, leave, Report::new(own), now);
+            self.places.on_freed(number);
             self.notice_transitions(number, now, actions);
         }
+        self.offer_places(now, actions);
     }
 
     /// A check was given up: no verdict, nothing in flight.
@@ -87,6 +89,7 @@ impl Engine {
         for (number, leave, in_flight) in check.parts {
             self.registry.abandon(in_flight);
             self.circuits.release(number, leave);
+            self.places.on_freed(number);
         }
     }
 }

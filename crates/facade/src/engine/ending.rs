@@ -89,6 +89,7 @@ impl Engine {
         actions: &mut Vec<Action>,
     ) {
         let Some(mut state) = self.calls.remove(&call) else { return };
+        self.places.leave(call);
         state.machine.on_cancelled();
         let mut deployment = state.answered_by;
         if let (Some(answering), Some(usage)) = (deployment, usage) {
@@ -134,6 +135,7 @@ impl Engine {
         let sample = Sample::Cancelled { kind: attempt.kind, waited, content: first_token.is_some() };
         self.registry.finish(attempt.in_flight, sample, now);
         self.circuits.release(deployment, attempt.leave);
+        self.places.on_freed(deployment);
         self.notice_attempt(model, deployment, Some(class), waited, first_token, actions);
     }
 }

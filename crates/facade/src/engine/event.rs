@@ -201,6 +201,14 @@ pub enum Action {
         /// When.
         at: Instant,
     },
+    /// Every deployment that would do is full, and the call waits for a place: [`Action::Nudge`] may come for it from now on, out
+    /// of any event's actions. A driver that was not listening yet says [`Event::Tick`] once it is.
+    Queue,
+    /// Say [`Event::Tick`] of that call now: a place is kept for it.
+    Nudge {
+        /// The call that waits.
+        call: CallId,
+    },
     /// Drop this attempt: it was to go on with a broken answer, and was silent for too long.
     Stop {
         /// Its ordinal.

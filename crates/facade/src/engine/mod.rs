@@ -15,6 +15,7 @@
 mod attempt;
 mod attribute;
 mod candidates;
+mod charge;
 mod check;
 mod circuits;
 mod early;
@@ -25,6 +26,7 @@ mod limits;
 mod notices;
 mod parts;
 mod pick;
+mod places;
 mod plan;
 mod rescue;
 mod view;
@@ -52,6 +54,7 @@ use attempt::Attempt;
 use candidates::Candidates;
 use circuits::Circuits;
 use limits::Learned;
+use places::Places;
 
 /// Registry, circuits, budgets and calls, joined. See the [module](self).
 #[derive(Debug)]
@@ -71,6 +74,7 @@ pub struct Engine {
     /// What the answers of each deployment took lately.
     learned: Vec<Learned>,
     calls: HashMap<CallId, CallState>,
+    places: Places,
     counters: Vec<view::Counters>,
     /// Deployments that refused to go on from an assistant's message, whatever the configuration says.
     refuse_to_continue: Vec<bool>,
@@ -138,6 +142,7 @@ impl Engine {
         let candidates = Candidates::new(&plan, &ids);
         let circuits = Circuits::new(&plan, gate)?;
         let budgets = plan.models.iter().map(|model| parts::budget(&model.retry)).collect();
+        let places = Places::new(&plan)?;
         let hedges = vec![HedgeBudget::new(); plan.models.len()];
         let learned = vec![Learned::new(); ids.len()];
         let counters = vec![view::Counters::default(); ids.len()];
@@ -155,6 +160,7 @@ impl Engine {
             hedges,
             learned,
             calls,
+            places,
             counters,
             refuse_to_continue,
             prices,
@@ -172,8 +178,12 @@ impl Engine {
     ///
     /// An event of a call that is not in progress changes nothing.
     pub fn on(&mut self, event: Event, now: Instant, draw: u64, actions: &mut Vec<Action>) {
+        self.take_note(event, now, &mut Draws::of(draw), actions);
+        self.offer_places(now, actions);
+    }
+
+    fn take_note(&mut self, event: Event, now: Instant, draws: &mut Draws, actions: &mut Vec<Action>) {
         let call = event.call();
-        let mut draws = Draws::of(draw);
         match event {
             Event::Asked { ask, .. } => self.begin(call, ask, now),
             // A head decides nothing: it only tells the endpoint's circuit.
@@ -191,10 +201,23 @@ impl Engine {
             Event::Broke { attempt, failure, rescuable, .. } => {
                 self.on_broke(call, attempt, failure, rescuable, now, draws.next(), actions);
             }
-            Event::Tick { .. } => {}
+            Event::Tick { .. } => return self.on_tick(call, now, draws, actions),
             Event::Cancelled { usage, .. } => return self.on_cancelled(call, usage, now, actions),
         }
-        self.advance(call, now, &mut draws, actions);
+        self.advance(call, now, draws, actions);
+    }
+
+    /// A wake-up: the call's own, or because a place is kept for it, which it then takes, if it still can.
+    fn on_tick(&mut self, call: CallId, now: Instant, draws: &mut Draws, actions: &mut Vec<Action>) {
+        let kept = self.places.take_kept(call);
+        if let Some(state) = self.calls.get_mut(&call).filter(|_| kept.is_some()) {
+            state.machine.on_place();
+        }
+        self.advance(call, now, draws, actions);
+        // One who waits again could not use it; to offer it again at this instant would go round in a circle.
+        if let Some(deployment) = kept.filter(|_| !self.places.is_waiting(call)) {
+            self.places.on_freed(deployment);
+        }
     }
 
     fn begin(&mut self, call: CallId, ask: Ask, now: Instant) {
@@ -249,13 +272,21 @@ impl Engine {
                     self.start(&mut state, deployment as usize, price, mode, now, actions);
                 }
                 Step::Hedge { tier } => self.hedge(&mut state, tier, draws.next(), now),
+                Step::Queue { until } => {
+                    self.places.enrol(call);
+                    actions.extend([Action::Queue, Action::Wake { at: until }]);
+                    self.calls.insert(call, state);
+                    return;
+                }
                 Step::GiveUp { attempt } => self.give_up(&mut state, attempt, now, actions),
                 Step::Wait(at) => {
+                    self.places.leave(call);
                     actions.push(Action::Wake { at });
                     self.calls.insert(call, state);
                     return;
                 }
                 Step::Finish(finish) => {
+                    self.places.leave(call);
                     self.finish(call, state, finish, now, actions);
                     return;
                 }

@@ -26,8 +26,11 @@ impl Engine {
             numbers.get(&id).is_some_and(|&number| suits(number) && circuits.admits(number, now))
         };
         let mut query = self.plan.query(&state.ask, candidates, self.own_selector);
+        let places = &self.places;
+        let limit = |id: DeploymentId| numbers.get(&id).map_or(u32::MAX, |&number| places.limit(number));
         query.excluded = &excluded;
         query.admits = &admits;
+        query.places = &limit;
         // Another tier may have somebody who is not cooling down: see `last_resort`.
         query.waive_cooldowns = false;
         match self.registry.pick(&query, draw, now) {
@@ -37,6 +40,7 @@ impl Engine {
                 let sound = self.circuits.is_sound(number, now);
                 Picked::Found { deployment, sound }
             }
+            Err(none) if none.full => Picked::Full,
             Err(none) => {
                 let retry_at = match none.retry_at {
                     Some(at) => Some(at),
@@ -90,10 +94,13 @@ impl Engine {
     ) -> Option<usize> {
         let (numbers, circuits) = (&self.numbers, &self.circuits);
         let admits = |id: DeploymentId| numbers.get(&id).is_some_and(|&number| admits(circuits, number, now));
+        let places = &self.places;
+        let limit = |id: DeploymentId| numbers.get(&id).map_or(u32::MAX, |&number| places.limit(number));
         for candidates in self.candidates.tiers(&state.ask) {
             let mut query = self.plan.query(&state.ask, candidates, self.own_selector);
             query.excluded = excluded;
             query.admits = &admits;
+            query.places = &limit;
             query.waive_cooldowns = waive_cooldowns;
             if let Ok(pick) = self.registry.pick(&query, draw, now) {
                 return self.numbers.get(&pick.id).copied();
@@ -108,7 +115,7 @@ impl Engine {
     }
 
     /// Whether a deployment lies where the ask may go.
-    fn resides(&self, ask: &Ask, number: usize) -> bool {
+    pub(super) fn resides(&self, ask: &Ask, number: usize) -> bool {
         let own = self.plan.models.get(ask.model).and_then(|model| model.residency.as_ref());
         match (ask.residency.as_ref().or(own), self.plan.deployments.get(number)) {
             (Some(allowed), Some(deployment)) => allowed.contains(&deployment.route.region),

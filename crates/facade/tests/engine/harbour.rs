@@ -1,6 +1,4 @@
-//! The engine without a runtime: laws that hold whatever happens to whichever call in whatever order.
-
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
+//! A driver's part for many calls at once, played without a runtime: each action is checked against what a driver could do.
 
 use std::{
     collections::BTreeMap,
@@ -17,10 +15,13 @@ use outrigger::{
 };
 use proptest::prelude::*;
 
-fn plan() -> Arc<Plan> {
+fn plan(places: Option<u32>) -> Arc<Plan> {
     let mut provider = Provider::openai();
     for region in ["us-east", "eu-west", "ap-southeast"] {
         provider = provider.region(region, &format!("http://{region}.sim.invalid/v1")).unwrap();
+    }
+    for (_, region) in &mut provider.regions {
+        region.limits.concurrent = places.and_then(std::num::NonZeroU32::new);
     }
     let targets = [
         Target::new("holysheep", "gpt-4.1").regions(["us-east", "eu-west"]),
@@ -33,7 +34,7 @@ fn plan() -> Arc<Plan> {
 
 /// What happens next, somewhere.
 #[derive(Clone, Debug)]
-enum Happens {
+pub(crate) enum Happens {
     /// Somebody asks.
     Asked { stream: bool, single: bool, residency: bool },
     /// A running attempt's head arrives.
@@ -52,7 +53,7 @@ enum Happens {
     Passes(u64),
 }
 
-fn happens() -> impl Strategy<Value = Happens> {
+pub(crate) fn happens() -> impl Strategy<Value = Happens> {
     let class = proptest::sample::select(Class::ALL.to_vec());
     let breaks =
         proptest::sample::select(vec![Class::Cut, Class::Stalled, Class::Malformed, Class::Cancelled]);
@@ -71,9 +72,9 @@ fn happens() -> impl Strategy<Value = Happens> {
 
 /// What the driver of one call would know.
 #[derive(Debug)]
-struct Caller {
+pub(crate) struct Caller {
     began: Instant,
-    running: Vec<(u8, usize)>,
+    pub(crate) running: Vec<(u8, usize)>,
     wake: Instant,
     deadline: Instant,
     residency: bool,
@@ -81,9 +82,11 @@ struct Caller {
     winner: Option<u8>,
     /// Whether it is decided; an answer that breaks off opens it again.
     decided: bool,
+    /// Whether it waits for a place.
+    queued: bool,
     /// Whether a part of an answer was given.
     given: bool,
-    starts: usize,
+    pub(crate) starts: usize,
 }
 
 impl Caller {
@@ -94,22 +97,27 @@ impl Caller {
 }
 
 /// Plays the driver's part for many calls at once, and checks each action against what the driver could do.
-struct Harbour {
-    engine: Engine,
-    plan: Arc<Plan>,
-    now: Instant,
+pub(crate) struct Harbour {
+    pub(crate) engine: Engine,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) now: Instant,
     next: u64,
-    callers: BTreeMap<CallId, Caller>,
-    ended: u64,
-    begun: u64,
+    pub(crate) callers: BTreeMap<CallId, Caller>,
+    pub(crate) ended: u64,
+    pub(crate) begun: u64,
     /// Every action, event by event, as it was asked for.
-    asked_for: Vec<String>,
+    pub(crate) asked_for: Vec<String>,
 }
 
 impl Harbour {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
+        Self::with_places(None)
+    }
+
+    /// Each deployment may have so many attempts in flight.
+    pub(crate) fn with_places(places: Option<u32>) -> Self {
         let now = Instant::now();
-        let plan = plan();
+        let plan = plan(places);
         let engine = Engine::new(Arc::clone(&plan), (now, SystemTime::UNIX_EPOCH)).unwrap();
         Self {
             engine,
@@ -123,7 +131,7 @@ impl Harbour {
         }
     }
 
-    fn tell(&mut self, event: Event) {
+    pub(crate) fn tell(&mut self, event: Event) {
         let call = event.call();
         let draw = self.next.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.next += 1;
@@ -136,9 +144,37 @@ impl Harbour {
             let lost = actions.iter().find(|action| !matches!(action, Action::Notice(_)));
             assert!(lost.is_none(), "a head asks for {lost:?}, which nobody hears");
         }
+        let mut nudged = Vec::new();
         for action in actions {
-            self.act(call, action);
+            match action {
+                Action::Nudge { call } => nudged.push(call),
+                action => self.act(call, action),
+            }
         }
+        // The drivers of the calls that are nudged say so at once, each after the other.
+        for call in nudged {
+            let queued = self.callers.get(&call).is_some_and(|caller| caller.queued);
+            assert!(queued, "a nudge for a call that does not wait");
+            self.tell(Event::Tick { call });
+        }
+    }
+
+    /// Whether nobody waits for a place who could have one: of those who wait, each knows full tiers only.
+    pub(crate) fn nobody_waits_in_vain(&self, places: u32) -> bool {
+        let deployments = self.engine.deployments(self.now);
+        let is_free = |model: &str, regions: &[&str]| {
+            deployments.iter().any(|at| {
+                &*at.model == model
+                    && regions.contains(&&*at.region)
+                    && at.in_flight < places
+                    && (at.breaker, at.cooldown_ms, at.reason) == ("closed", 0, None)
+            })
+        };
+        let waits =
+            self.callers.values().any(|caller| caller.queued && caller.starts == 0 && !caller.residency);
+        !waits
+            || !is_free("gpt-4.1", &["us-east", "eu-west"])
+            || !is_free("deepseek-v3.2", &["us-east", "eu-west", "ap-southeast"])
     }
 
     fn act(&mut self, call: CallId, action: Action) {
@@ -150,6 +186,15 @@ impl Harbour {
             assert!(matches!(action, Action::Notice(_)), "{action:?} for a call that is over");
             return;
         };
+        match action {
+            Action::Queue => {
+                assert!(!caller.decided && !caller.given && caller.running.is_empty());
+                caller.queued = true;
+                return;
+            }
+            Action::Wake { .. } => {}
+            _ => caller.queued = false,
+        }
         match action {
             Action::Start { attempt, deployment, mode } => {
                 assert!(!caller.decided, "an attempt after the end");
@@ -222,7 +267,7 @@ impl Harbour {
         }
     }
 
-    fn asked(&mut self, stream: bool, single: bool, residency: bool) {
+    pub(crate) fn asked(&mut self, stream: bool, single: bool, residency: bool) {
         let call = CallId(self.begun);
         self.begun += 1;
         let mut ask = Ask::new(0, stream);
@@ -239,6 +284,7 @@ impl Harbour {
             residency,
             winner: None,
             decided: false,
+            queued: false,
             given: false,
             starts: 0,
         };
@@ -246,7 +292,7 @@ impl Harbour {
         self.tell(Event::Asked { call, ask });
     }
 
-    fn play(&mut self, happens: Happens) {
+    pub(crate) fn play(&mut self, happens: Happens) {
         match happens {
             Happens::Asked { stream, single, residency } => self.asked(stream, single, residency),
             Happens::Head(which) => {
@@ -298,7 +344,7 @@ impl Harbour {
     }
 
     /// Lets time pass, waking every call that is due at its own instant.
-    fn passes(&mut self, duration: Duration) {
+    pub(crate) fn passes(&mut self, duration: Duration) {
         let until = self.now + duration;
         loop {
             let due = self
@@ -314,73 +360,7 @@ impl Harbour {
         self.now = until;
     }
 
-    fn in_flight(&self) -> u32 {
+    pub(crate) fn in_flight(&self) -> u32 {
         self.engine.deployments(self.now).iter().map(|deployment| deployment.in_flight).sum()
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig {
-        failure_persistence: Some(Box::new(proptest::test_runner::FileFailurePersistence::WithSource("regressions"))),
-        ..ProptestConfig::default()
-    })]
-
-    /// **Nothing leaks.** Whatever happens, what is in flight by the registry is what the drivers have running; when all
-    /// calls are over nothing is; and each call ends exactly once. Fails if an abandoned attempt is not settled, or a
-    /// failure after content forgets the call.
-    #[test]
-    fn what_is_in_flight_is_what_runs(history in proptest::collection::vec(happens(), 0..120)) {
-        let mut harbour = Harbour::new();
-        for step in history {
-            harbour.play(step);
-            let running: usize = harbour.callers.values().map(|caller| caller.running.len()).sum();
-            prop_assert_eq!(harbour.in_flight() as usize, running);
-        }
-        for call in harbour.callers.keys().copied().collect::<Vec<_>>() {
-            harbour.tell(Event::Cancelled { call, usage: None });
-            harbour.callers.remove(&call);
-        }
-        prop_assert_eq!(harbour.in_flight(), 0);
-        prop_assert_eq!(harbour.ended, harbour.begun);
-    }
-
-    /// **It comes back.** However bad the history, once a minute has passed and every call is over, a call is admitted
-    /// again, unless the provider has refused the key or the model for good. Fails if a trial's permit is lost.
-    #[test]
-    fn after_a_quiet_minute_a_call_is_admitted(history in proptest::collection::vec(happens(), 0..120)) {
-        let mut harbour = Harbour::new();
-        for step in history {
-            let heals = |class: Class| !matches!(class, Class::Credential | Class::QuotaSpent | Class::ModelMissing);
-            if !matches!(step, Happens::Failed(_, class, _) if !heals(class)) {
-                harbour.play(step);
-            }
-        }
-        for call in harbour.callers.keys().copied().collect::<Vec<_>>() {
-            harbour.tell(Event::Cancelled { call, usage: None });
-            harbour.callers.remove(&call);
-        }
-        harbour.passes(Duration::from_secs(61));
-        let call = CallId(harbour.begun);
-        harbour.asked(true, false, false);
-        prop_assert_eq!(harbour.callers.get(&call).map(|caller| caller.starts), Some(1));
-    }
-
-    /// **The same again.** The same events, times and draws give the same actions. Fails if a decision reads a clock, a
-    /// thread-local generator, or the order of a hash map.
-    #[test]
-    fn the_engine_is_deterministic(history in proptest::collection::vec(happens(), 0..60)) {
-        let mut first = Harbour::new();
-        let mut second = Harbour::new();
-        second.now = first.now;
-        second.engine = Engine::new(Arc::clone(&second.plan), (first.now, SystemTime::UNIX_EPOCH)).unwrap();
-        for step in history {
-            first.play(step.clone());
-            second.play(step);
-            prop_assert_eq!(&first.asked_for, &second.asked_for);
-            first.asked_for.clear();
-            second.asked_for.clear();
-        }
-        let show = |harbour: &Harbour| format!("{:?}", harbour.engine.deployments(harbour.now));
-        prop_assert_eq!(show(&first), show(&second));
     }
 }
