@@ -244,11 +244,8 @@ impl ChatStream {
         let mut chat = Self { route, attempts, timing, fallback, stream: None, summary, framer, pieces };
         match body {
             AnswerBody::Stream(stream) => chat.stream = Some(stream),
-            // Providers stream when that was asked for; an application's last resort comes in one piece, frames or not.
-            AnswerBody::Whole { bytes, .. } => match serde_json::from_slice::<Completion>(&bytes) {
-                Ok(completion) => chat.pieces.extend(completion.into_text()),
-                Err(_) => chat.take_in(&bytes),
-            },
+            // Providers stream when that was asked for; an application gives all of its events in one piece.
+            AnswerBody::Whole { bytes, .. } => chat.take_in(&bytes),
         }
         chat
     }

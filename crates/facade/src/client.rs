@@ -192,7 +192,34 @@ impl ClientBuilder {
 
     /// The application's own last resort: asked when a call ends without an answer and that is not its caller's fault, with the
     /// request and the error; `None` leaves the error as it is. What it gives is marked ([`Answer::fallback`]) and counts as no
-    /// provider's success. Its time is its own: no deadline of the call's holds for it.
+    /// provider's success. It has 5 s, though the call's deadline may have passed, and is dropped when the caller goes away. What the
+    /// caller could not read is not given: a stream gets [`Fallback::chat`] or [`Fallback::events`].
+    ///
+    /// ```
+    /// use outrigger::{Client, Config, Fallback, config::{Model, Provider, Target}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let world = sim::World::article(7);
+    /// # world.inject("us-east", sim::Fault::Refuse, sim::When::always())?;
+    /// # let provider = Provider::openai().region("us-east", world.base_url("us-east")?.as_str())?;
+    /// # let model = Model::new([Target::new("holysheep", "gpt-4.1")]);
+    /// # let config = Config::new().provider("holysheep", provider).model("chat", model);
+    /// let client = Client::builder()
+    ///     .config(config)
+    /// #   .transport(world.transport())
+    ///     .on_exhausted(|request, error| {
+    ///         let text = format!("{} is out of reach ({}); please hail the harbour.", request.model(), error.code());
+    ///         async move { Some(Fallback::chat(text)) }
+    ///     })
+    ///     .build()?;
+    ///
+    /// let answer = client.chat("chat").user("How high is the swell?").send().await?;
+    /// assert!(answer.fallback && answer.text.ends_with("please hail the harbour."));
+    /// assert!(answer.attempts.iter().all(|attempt| attempt.class.is_some())); // what was tried, and failed
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn on_exhausted<F, Fut>(mut self, ask: F) -> Self
     where

@@ -73,7 +73,7 @@ pub use client::{Client, ClientBuilder};
 pub use config::Config;
 pub use error::{BuildError, CallError, ChatError, RequestError};
 pub use fallback::Fallback;
-pub use observe::{HedgeResult, Notice, Observer, Outcome, RescueResult, Route};
+pub use observe::{FallbackResult, HedgeResult, Notice, Observer, Outcome, RescueResult, Route};
 pub use request::Request;
 pub use stream::AnswerStream;
 

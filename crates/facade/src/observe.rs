@@ -133,13 +133,16 @@ pub enum Notice {
         /// Which deployment.
         route: Route,
     },
-    /// The application answered a call that ended without an answer, which [`CallEnded`](Self::CallEnded) has counted as an error.
+    /// The application was asked to answer a call that ended without an answer, which [`CallEnded`](Self::CallEnded) has counted as an
+    /// error.
     #[non_exhaustive]
     Fallback {
         /// The public model's name.
         model: Arc<str>,
         /// The error's code.
         code: &'static str,
+        /// What came of it.
+        result: FallbackResult,
     },
     /// A call ended.
     #[non_exhaustive]
@@ -182,6 +185,32 @@ impl RescueResult {
             Self::Continued => "continued",
             Self::Restarted => "restarted",
             Self::Failed => "failed",
+        }
+    }
+}
+
+/// What came of asking the application for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FallbackResult {
+    /// The caller got it.
+    Given,
+    /// It had none.
+    Declined,
+    /// It gave what its caller could not have read: JSON for a stream, half a stream, a chat for something else.
+    Unreadable,
+    /// It took too long.
+    Late,
+}
+
+impl FallbackResult {
+    /// The label: `given`, `declined`, `unreadable` or `late`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Given => "given",
+            Self::Declined => "declined",
+            Self::Unreadable => "unreadable",
+            Self::Late => "late",
         }
     }
 }
