@@ -111,7 +111,8 @@ fn translates(plan: &Plan, ask: &Ask, request: &Request) -> Result<(), wire::Unt
     wire::chat_is_translatable(&request.body)
 }
 
-/// The one deployment that knows what the request leans on; none where it leans on nothing.
+/// The one deployment that knows what the request leans on; none where it leans on nothing. What is stored is stored for all models
+/// of an endpoint's account, so a conversation may change its model: then that model's deployment at the same endpoint is asked.
 ///
 /// What is not remembered here is looked for at the one place it can be at: where the model, or the residency that the caller
 /// asks for, leaves but one.
@@ -144,11 +145,11 @@ fn only(
     let mut found = None;
     for leaning in leanings {
         let at = match (recall(&leaning.name), candidates.as_slice()) {
-            (Some(at), _) if candidates.contains(&at) => at,
+            (Some(at), _) => match at_the_place_of(plan, at, &candidates) {
+                Some(at) => at,
+                None => return stateful(leaning.field, "who gave what it names may not serve this request"),
+            },
             (None, &[alone]) => alone,
-            (Some(_), _) => {
-                return stateful(leaning.field, "who gave what it names may not serve this request");
-            }
             (None, _) => {
                 return stateful(
                     leaning.field,
@@ -170,6 +171,13 @@ fn only(
         None if request.facts.state.conversation => stateful("conversation", "it is no name"),
         None => Ok(None),
     }
+}
+
+/// The candidate that is a deployment itself, or else one at the same endpoint.
+fn at_the_place_of(plan: &Plan, deployment: usize, candidates: &[usize]) -> Option<usize> {
+    let endpoint = |number: usize| plan.deployments.get(number).map(|deployment| deployment.endpoint);
+    let own = candidates.iter().find(|candidate| **candidate == deployment);
+    own.or_else(|| candidates.iter().find(|candidate| endpoint(**candidate) == endpoint(deployment))).copied()
 }
 
 /// A key for affinity. Stable within a process, which is all that keeping a prompt cache warm needs.

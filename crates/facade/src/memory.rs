@@ -70,6 +70,17 @@ mod tests {
         assert_eq!(memory.places.len(), 2);
     }
 
+    #[test]
+    fn the_page_of_defaults_tells_its_bounds() {
+        const PAGE: &str = include_str!("../../../docs/defaults.md");
+        for (key, value) in
+            [("most", MOST.to_string()), ("kept", format!("\"{}d\"", KEPT.as_secs() / 86_400))]
+        {
+            let row = format!("| `stateful.{key}` | `{value}` |");
+            assert!(PAGE.contains(&row), "{row}");
+        }
+    }
+
     /// **Memory is bounded.** Fails if names pile up, or if the newest go first.
     #[test]
     fn the_oldest_names_make_room() {

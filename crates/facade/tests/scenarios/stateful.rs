@@ -1,9 +1,12 @@
 //! Responses that lean on what their provider remembers: they go where that is known, or are refused, never elsewhere.
 
 use bytes::Bytes;
-use outrigger::{Answer, AnswerBody, CallError, Client, Request};
+use outrigger::{
+    Answer, AnswerBody, CallError, Client, Config, Request,
+    config::{Model, Provider, Target},
+};
 use serde_json::Value;
-use sim::Fault;
+use sim::{Fault, World};
 
 use crate::support::*;
 
@@ -104,4 +107,85 @@ async fn what_is_not_remembered_is_looked_for_at_the_only_place_it_can_be_at() {
         .unwrap();
     assert_eq!(stateful(fresh.send(follows(&id)).await.unwrap_err()), "previous_response_id");
     assert_eq!(ask(&fresh, follows(&id).residency([region.as_str()])).await.0, region);
+}
+
+/// **A pinned call has one place, whatever it is that is wrong there.** Fails if one that is full, taken out or silent is
+/// stepped around, or asked more often than any place would be.
+#[tokio::test(start_paused = true)]
+async fn a_place_that_is_full_or_out_or_silent_is_not_stepped_around() {
+    for (fault, code) in [
+        (Some(Fault::RateLimit { retry_after: Some(secs(90)) }), "rate_limit_exceeded"),
+        (Some(Fault::status(500)), "upstream_exhausted"),
+        (Some(Fault::Silent), "deadline_exceeded"),
+        (None, "no_deployment_available"),
+    ] {
+        let harbour = harbour_with(alike(), config, |builder| builder);
+        let (region, id) = ask(&harbour.client, request("").residency(["eu-west"])).await;
+        let attempts = match fault {
+            Some(fault) => {
+                harbour.inject(&region, fault);
+                1..=2
+            }
+            None => {
+                harbour.client.cordon("holysheep", &region, None);
+                0..=0
+            }
+        };
+        let deadline = tokio::time::Instant::now().into_std() + secs(40);
+        let error = harbour.client.send(follows(&id).deadline(deadline)).await.unwrap_err();
+        assert_eq!(error.code(), code, "{error}");
+        assert!(error.attempts().iter().all(|attempt| *attempt.route.region == *region));
+        assert_eq!(harbour.total(), harbour.count(&region), "{code}");
+        assert!(attempts.contains(&(harbour.total() - 1)), "{code}: {}", harbour.total());
+        harbour.assert_idle();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_stored_a_month_ago_is_forgotten() {
+    let harbour = harbour_with(alike(), config, |builder| builder);
+    let (region, id) = ask(&harbour.client, request("")).await;
+    tokio::time::sleep(secs(29 * 24 * 60 * 60)).await;
+    assert_eq!(ask(&harbour.client, follows(&id)).await.0, region);
+    tokio::time::sleep(secs(2 * 24 * 60 * 60)).await;
+    assert_eq!(stateful(harbour.client.send(follows(&id)).await.unwrap_err()), "previous_response_id");
+}
+
+/// `chat` everywhere, `mini` in two regions, and `home`, which may not leave its own though it has targets elsewhere.
+fn several(world: &World) -> Config {
+    let mut provider = Provider::openai();
+    for region in world.regions() {
+        provider = provider.region(region, world.base_url(region).unwrap().as_str()).unwrap();
+    }
+    let mut home = Model::new([Target::new("holysheep", "gpt-4.1")]);
+    home.residency = Some(vec!["us-east".to_owned(), "ap-southeast".to_owned()]);
+    let mini = Target::new("holysheep", "gpt-4.1-mini").regions(["us-east", "eu-west"]);
+    Config::new()
+        .provider("holysheep", provider)
+        .model("chat", Model::new([Target::new("holysheep", "gpt-4.1")]))
+        .model("mini", Model::new([mini]))
+        .model("home", home)
+}
+
+/// **A conversation may change its model, and not leave its bounds.** Fails if what is stored drags a call to a place where it may
+/// not go, or if it is taken for the model's own.
+#[tokio::test(start_paused = true)]
+async fn a_conversation_may_change_its_model_but_not_leave_its_bounds() {
+    let harbour = harbour_with(alike(), several, |builder| builder);
+    let (_, west) = ask(&harbour.client, request("").residency(["eu-west"])).await;
+    let (_, south) = ask(&harbour.client, request("").residency(["ap-southeast"])).await;
+    let of = |model: &str, id: &str| {
+        let body = format!(r#"{{"model":"{model}","input":"ahoy","previous_response_id":"{id}"}}"#);
+        Request::responses(body).unwrap()
+    };
+    let answer = harbour.client.send(of("mini", &west)).await.unwrap();
+    assert_eq!((&*answer.route.region, &*answer.route.model), ("eu-west", "gpt-4.1-mini"));
+    let before = harbour.total();
+    for request in
+        [of("mini", &south), of("home", &west), follows(&west).residency(["us-east", "ap-southeast"])]
+    {
+        assert_eq!(stateful(harbour.client.send(request).await.unwrap_err()), "previous_response_id");
+    }
+    assert_eq!(harbour.total(), before, "nothing was sent");
+    assert_eq!(ask(&harbour.client, of("home", &south)).await.0, "ap-southeast");
 }
