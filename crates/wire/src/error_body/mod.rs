@@ -4,12 +4,17 @@
 //! message, then the status. A message may repeat the prompt, so a phrase is looked for only where the status allows its
 //! meaning, and a status is never looked for in a text. The facts are data, in [`table`]; how a body is read is in [`words`].
 //!
-//! # What a page says
-//! An answer in which the provider says nothing (a page of HTML, no body at all) was most likely written by something that stands in
-//! front: a firewall, a proxy without a backend. Taken at its word, a 403 would take the key out until it is changed and a
-//! 404 the model until the configuration is, for a page that may be about this prompt or this minute alone. So both are
-//! `transient` there: the request goes elsewhere, the deployment's circuit counts it, and should the page stay, so will the
-//! circuit stay open, with a trial from time to time. A 401 keeps its meaning, since nothing but a key answers it.
+//! # What is not said
+//! A 403 takes the key out and a missing model its deployment, both until the configuration changes. So both must be said, by the
+//! provider:
+//!
+//! - An answer that explains nothing (a page of HTML, no body at all, a bare 'Forbidden') was most likely written by something that
+//!   stands in front, a firewall or a proxy, about this prompt or this minute alone.
+//! - A 404 may be about a path, or about a file, an answer or an item that the caller named. It is the model's where a word or the
+//!   message says so, and the caller's where another field or thing is named.
+//!
+//! What is left is `transient`: the request goes elsewhere, the deployment's circuit counts it, and should it stay so, the circuit
+//! stays open, with a trial from time to time. A 401 keeps its meaning, since nothing but a key answers it.
 
 mod table;
 mod wait;
@@ -69,6 +74,7 @@ fn class_of(words: &Words, status: Option<u16>) -> Class {
     words
         .in_order_of_trust()
         .find_map(|word| table::class_of_word(word, status))
+        .or_else(|| table::class_of_field(words.param.as_deref()?, status))
         .or_else(|| table::class_of_message(words.message.as_deref()?, status))
         .or_else(|| status.map(|status| table::class_of_status(status, words.is_silent())))
         .unwrap_or(match words.kind.as_deref() {

@@ -22,10 +22,13 @@ pub(super) struct Words {
     pub(super) kind: Option<Box<str>>,
     pub(super) code: Option<Box<str>>,
     status: Option<Box<str>>,
+    /// The field of the request that is blamed.
+    pub(super) param: Option<Box<str>>,
+    /// Anthropic's `error_code`, Google's `reason`.
     detail_code: Option<Box<str>>,
     /// Google's `RetryInfo`.
     pub(super) retry_delay: Option<Duration>,
-    /// The body is no JSON: its message is the beginning of a page.
+    /// The body is no JSON: its message is the beginning of a text by nobody knows whom.
     is_page: bool,
 }
 
@@ -43,6 +46,7 @@ struct Fields<'a> {
     kind: Word,
     code: Word,
     status: Word,
+    param: Word,
     #[serde(borrow)]
     details: Option<&'a RawValue>,
 }
@@ -50,6 +54,7 @@ struct Fields<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Detail {
+    #[serde(alias = "reason")]
     error_code: Word,
     #[serde(rename = "retryDelay")]
     retry_delay: Word,
@@ -68,9 +73,9 @@ impl Words {
         if text.starts_with('{') {
             return Self::of_envelope(text);
         }
-        // A phrase may still be found in it.
-        let beginning = text.get(..text.floor_char_boundary(2_048)).unwrap_or_default();
-        Self { message: Some(beginning.into()), is_page: true, ..Self::default() }
+        // A phrase may still be found in a plain text; in HTML it stands by chance.
+        let beginning = text.get(..text.floor_char_boundary(2_048)).filter(|text| !text.starts_with('<'));
+        Self { message: beginning.map(Into::into), is_page: true, ..Self::default() }
     }
 
     fn of_envelope(text: &str) -> Self {
@@ -91,6 +96,7 @@ impl Words {
             kind: fields.kind.0,
             code: fields.code.0,
             status: fields.status.0,
+            param: fields.param.0,
             retry_delay: details.iter().find_map(|detail| go_duration(detail.retry_delay.0.as_deref()?)),
             detail_code: details.into_iter().find_map(|detail| detail.error_code.0),
             is_page: false,
@@ -107,9 +113,10 @@ impl Words {
         self.message.as_deref().filter(|_| !self.is_page)
     }
 
-    /// Whether the provider says nothing: the body is a page, or holds no word and no message.
+    /// Whether the provider explains nothing: the body is a page, or holds no message, or one that only repeats its status, as
+    /// firewalls and gateways do.
     pub(super) fn is_silent(&self) -> bool {
-        self.prose().is_none() && self.in_order_of_trust().next().is_none()
+        self.prose().is_none_or(|message| message.trim().eq_ignore_ascii_case("forbidden"))
     }
 
     pub(super) fn code_for_logs(&self) -> Option<Box<str>> {
@@ -139,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_without_a_word_of_the_provider_is_silent() {
+    fn a_body_that_explains_nothing_is_silent() {
         for (body, silent) in [
             ("", true),
             ("<html>nginx</html>", true),
@@ -147,9 +154,11 @@ mod tests {
             ("[]", true),
             ("{\"detail\":\"Not Found\"}", true),
             ("{\"error\":null}", true),
+            ("{\"error\":{\"code\":403}}", true),
+            ("{\"message\":\"Forbidden\"}", true),
+            ("{\"type\":\"about:blank\",\"title\":\"Access denied\",\"status\":403}", true),
             ("{\"error\":\"no such model\"}", false),
-            ("{\"message\":\"Forbidden\"}", false),
-            ("{\"error\":{\"code\":403}}", false),
+            ("{\"message\":\"Key limit exceeded\"}", false),
         ] {
             assert_eq!(Words::read(body.as_bytes()).is_silent(), silent, "{body}");
         }
