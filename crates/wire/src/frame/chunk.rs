@@ -1,7 +1,8 @@
 //! OpenAI's chat completions and its older text completions: chunks of a stream, and whole answers.
 //!
 //! A chunk and a whole answer are alike: a list of choices, a usage, or an error in their place. A stream ends with `[DONE]`,
-//! and each of its choices with a finish reason of its own.
+//! and each of its choices with a finish reason of its own. Some providers say there that the choice broke off: that is no end, but
+//! an error.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -9,6 +10,7 @@ use serde_json::value::RawValue;
 use super::{FinishReason, FrameFacts, object};
 use crate::{
     api::Api,
+    class::{Class, Failure},
     error_body::classify_in_band,
     loose::{Filled, Text},
     usage::{RawUsage, Usage},
@@ -33,6 +35,9 @@ struct Choice<'a> {
     finish_reason: Option<Text<'a>>,
     #[serde(default)]
     text: Filled,
+    /// OpenRouter's, of a provider behind it that failed.
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -46,6 +51,7 @@ struct Delta {
     reasoning_content: Filled,
     reasoning: Filled,
     reasoning_details: Filled,
+    images: Filled,
 }
 
 impl Delta {
@@ -58,20 +64,42 @@ impl Delta {
             || self.reasoning_content.0
             || self.reasoning.0
             || self.reasoning_details.0
+            || self.images.0
     }
 }
 
 fn finish_reason(reason: &str) -> FinishReason {
     match reason {
-        "stop" => FinishReason::Stop,
-        "length" => FinishReason::Length,
+        // `eos` is Together's, `model_length` Mistral's.
+        "stop" | "eos" => FinishReason::Stop,
+        "length" | "model_length" => FinishReason::Length,
         "tool_calls" | "function_call" => FinishReason::ToolCalls,
         "content_filter" => FinishReason::ContentFilter,
         _ => FinishReason::Other,
     }
 }
 
+/// The failure behind a reason that is no end: the server gave up amid the answer.
+fn broken_off(reason: &str) -> Option<Class> {
+    match reason {
+        // DeepSeek.
+        "insufficient_system_resource" => Some(Class::Overloaded),
+        // OpenRouter, Mistral and vLLM; vLLM when it shuts down.
+        "error" | "abort" => Some(Class::Transient),
+        _ => None,
+    }
+}
+
 impl Choice<'_> {
+    fn reason(&self) -> Option<&str> {
+        self.finish_reason.as_ref().map(|reason| &*reason.0)
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        let said = self.error.map(|error| classify_in_band(error.get()));
+        said.or_else(|| Some(broken_off(self.reason()?)?.into()))
+    }
+
     fn is_content(&self, api: Api) -> bool {
         match api {
             Api::Completions => self.text.0,
@@ -84,8 +112,10 @@ impl Choice<'_> {
 pub(super) fn read(api: Api, json: &[u8]) -> FrameFacts {
     let Some(chunk) = object::<Chunk<'_>>(json) else { return FrameFacts::malformed() };
     let choices = chunk.choices.unwrap_or_default();
-    let mut reasons = choices.iter().filter_map(|choice| choice.finish_reason.as_ref());
-    let finish = reasons.next().map(|reason| finish_reason(&reason.0));
+    let said = chunk.error.map(|error| classify_in_band(error.get()));
+    let error = said.or_else(|| choices.iter().find_map(Choice::failure));
+    let mut reasons = choices.iter().filter_map(Choice::reason).filter(|reason| broken_off(reason).is_none());
+    let finish = reasons.next().map(finish_reason);
     let finished = usize::from(finish.is_some()) + reasons.count();
     FrameFacts {
         done: false,
@@ -93,7 +123,7 @@ pub(super) fn read(api: Api, json: &[u8]) -> FrameFacts {
         finish,
         finished: u32::try_from(finished).unwrap_or(u32::MAX),
         usage: chunk.usage.map(Usage::from),
-        error: chunk.error.map(|error| classify_in_band(error.get())),
+        error,
         malformed: false,
     }
 }
@@ -135,6 +165,7 @@ mod tests {
             r#"{"audio":{"data":"x"}}"#,
             r#"{"reasoning_content":"hm"}"#,
             r#"{"content":null,"reasoning":"hm"}"#,
+            r#"{"content":"","images":[{"type":"image_url"}]}"#,
         ] {
             assert!(delta(content).content, "{content}");
         }
@@ -155,6 +186,41 @@ mod tests {
         let facts = read(br#"{"error":{"message":"m","type":"server_error","code":null}}"#);
         assert_eq!(facts.error.map(|failure| failure.class), Some(Class::Transient));
         assert_eq!(read(br#"{"error":null,"choices":[]}"#), FrameFacts::default());
+    }
+
+    #[test]
+    fn a_choice_that_broke_off_is_an_error_and_no_end() {
+        for (choice, class) in [
+            (r#""finish_reason":"insufficient_system_resource""#, Class::Overloaded),
+            (r#""finish_reason":"error""#, Class::Transient),
+            (r#""finish_reason":"abort""#, Class::Transient),
+            (r#""finish_reason":"error","error":{"code":429,"message":"m"}"#, Class::RateLimited),
+            (r#""finish_reason":null,"error":{"code":502,"message":"m"}"#, Class::Transient),
+        ] {
+            let said = r#""delta":{"content":"Half an ans"}"#;
+            let facts = read(format!(r#"{{"choices":[{{{said},{choice}}}]}}"#).as_bytes());
+            assert_eq!(facts.error.map(|failure| failure.class), Some(class), "{choice}");
+            assert_eq!((facts.finish, facts.finished), (None, 0), "{choice}");
+        }
+        let facts = read(br#"{"choices":[{"finish_reason":"stop","error":null}]}"#);
+        assert_eq!((facts.error, facts.finished), (None, 1));
+    }
+
+    #[test]
+    fn each_reason_to_stop_has_its_meaning() {
+        for (reason, finish) in [
+            ("stop", FinishReason::Stop),
+            ("eos", FinishReason::Stop),
+            ("length", FinishReason::Length),
+            ("model_length", FinishReason::Length),
+            ("tool_calls", FinishReason::ToolCalls),
+            ("function_call", FinishReason::ToolCalls),
+            ("content_filter", FinishReason::ContentFilter),
+            ("later", FinishReason::Other),
+        ] {
+            let facts = read(format!(r#"{{"choices":[{{"finish_reason":"{reason}"}}]}}"#).as_bytes());
+            assert_eq!((facts.finish, facts.finished), (Some(finish), 1), "{reason}");
+        }
     }
 
     #[test]
