@@ -73,6 +73,9 @@ fn number_wait(number: f64, unit: Unit, wall: SystemTime) -> Option<Duration> {
 
 /// `(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+`; too long a sum is clamped.
 pub(crate) fn go_duration(text: &str) -> Option<Duration> {
+    if text.is_empty() {
+        return None;
+    }
     let mut rest = text;
     let mut total = 0.0;
     while !rest.is_empty() {
@@ -153,6 +156,7 @@ mod tests {
     fn a_number_beyond_all_time_is_clamped() {
         let wall = SystemTime::UNIX_EPOCH;
         assert_eq!(parse_wait(&"9".repeat(MAX_LEN), Unit::Seconds, wall), Some(Duration::MAX));
+        assert_eq!(go_duration(""), None);
         assert_eq!(go_duration(&format!("{}h", "9".repeat(60))), Some(Duration::MAX));
     }
 }

@@ -29,6 +29,12 @@ pub(super) fn of_headers<'h>(
     wall: SystemTime,
 ) -> Option<Duration> {
     let cap = if class == Class::QuotaSpent { MAX_RESET } else { MAX_RETRY_AFTER };
+    // Some say 400, 413 or 498 where others say 429 or 503.
+    let status = match class {
+        Class::RateLimited => 429,
+        Class::Overloaded => 503,
+        _ => status,
+    };
     retry_after(status, &header, wall, cap).or_else(|| {
         let limited = status == 429 || class == Class::QuotaSpent;
         let reset = header(UNIFIED_RESET).filter(|_| limited)?;
@@ -54,17 +60,16 @@ pub(super) fn of_words(
     Some(words.retry_delay.or_else(prose)?.min(MAX_RETRY_AFTER))
 }
 
-/// 'Please try again in 5.289s' (OpenAI, Groq), 'Please retry after 26 seconds' (Azure).
+/// 'Please try again in 5.289s' (OpenAI, Groq), 'Please retry after 26 seconds' (Azure), 'Please retry in 37.5s' (Google).
 fn wait_in(message: &str) -> Option<Duration> {
-    let after = |phrase| Some(message.split_once(phrase)?.1);
-    if let Some(rest) = after("try again in ") {
-        let word = rest.split_whitespace().next()?;
-        return go_duration(word.trim_end_matches(['.', ',', ';', ')']));
-    }
-    let mut words = after("retry after ")?.split_whitespace();
-    let count = words.next()?.parse::<u32>().ok()?;
-    let unit = words.next()?;
-    unit.starts_with("second").then(|| Duration::from_secs(u64::from(count)))
+    let phrases = ["try again in ", "retry after ", "retry in "];
+    let (_, rest) = phrases.into_iter().find_map(|phrase| message.split_once(phrase))?;
+    let mut words = rest.split_whitespace();
+    let word = words.next()?;
+    go_duration(word.trim_end_matches(['.', ',', ';', ')'])).or_else(|| {
+        let count = word.parse::<u32>().ok()?;
+        words.next()?.starts_with("second").then(|| Duration::from_secs(u64::from(count)))
+    })
 }
 
 /// 'You will regain access on 2026-04-01 at 00:00 UTC' (Anthropic).
@@ -91,7 +96,10 @@ mod tests {
             ("(try again in 2s)", Some(2_000)),
             ("Please retry after 26 seconds.", Some(26_000)),
             ("Please retry after 1 second", Some(1_000)),
+            ("Please try again in 7 seconds.", Some(7_000)),
+            ("* Quota exceeded for metric: m, limit: 20\nPlease retry in 37.5s.", Some(37_500)),
             ("Please retry after 26 hours.", None),
+            ("Please try again in ...", None),
             ("Please try again in a while", None),
             ("Please try again in ", None),
             ("try again in 5", None),
