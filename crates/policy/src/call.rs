@@ -13,7 +13,8 @@
 //!
 //! # The order of rescue
 //! Another deployment of the same tier at once; the same deployment again only when it is the tier's last and waiting is
-//! cheap, and not with the last attempt while there is another tier; then the next tier. An attempt that has been silent
+//! cheap; then the next tier. The last attempt of several goes to a tier that was not asked, where there is one with
+//! somebody: a whole provider may be ill. An attempt that has been silent
 //! for its patience is not thrown away: the next one starts beside it, and whichever speaks first wins. With nowhere else
 //! to go, the call waits on until its deadline.
 //!
@@ -25,6 +26,7 @@ use crate::{
     budget::{RETRY_COST_BILLED, RETRY_COST_UNPROCESSED},
     rescue::Rescue,
     step::{CallPlan, Failed, Finish, Key, Mode, Picked, Price, Step},
+    tiers::PassedOver,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +72,7 @@ pub struct Call {
     pub(crate) running: Vec<Running>,
     pub(crate) excluded: Vec<Key>,
     /// The last failure that was reported, and where.
-    last: Option<(Key, Failed)>,
+    pub(crate) last: Option<(Key, Failed)>,
     /// Whether the free failover is spent. A second try at the same deployment is none.
     failed_over: bool,
     /// Deployments that were asked a second time, or refused it: they are not asked again.
@@ -82,6 +84,8 @@ pub struct Call {
     pub(crate) queue_until: Option<Instant>,
     /// Whether any deployment of the present tier was asked: then an empty tier only means that all of it was.
     pub(crate) tier_was_asked: bool,
+    /// The tier that was left before it was empty, for the sake of one that was not asked.
+    pub(crate) passed_over: PassedOver,
     /// Whether what is chosen is to run beside an attempt that is only slow.
     pub(crate) hedging: bool,
     /// Where the answer came from, once there is one.
@@ -110,6 +114,7 @@ impl Call {
             only_limits: true,
             queue_until: None,
             tier_was_asked: false,
+            passed_over: PassedOver::default(),
             hedging: false,
             answering: None,
             rescue: None,
@@ -271,7 +276,7 @@ impl Call {
         } else if self.attempts >= self.plan.max_attempts {
             self.settle_or_wait_on();
         } else if matches!(self.phase, Phase::Await) && !self.is_another_awaited() {
-            self.phase = Phase::Seek;
+            self.seek_another();
         }
     }
 
@@ -308,7 +313,7 @@ impl Call {
         let hedge = self.hedge_at().filter(|hedge| patience.is_none_or(|patience| *hedge < patience));
         match (patience, hedge) {
             (Some(at), _) if now >= at && self.attempts < self.plan.max_attempts => {
-                self.phase = Phase::Seek;
+                self.seek_another();
                 Step::Pick { tier: self.tier, mode: Mode::Fresh }
             }
             (_, Some(at)) if now >= at => self.hedge(),
@@ -340,36 +345,8 @@ impl Call {
         Step::Start { deployment, price, mode: self.mode() }
     }
 
-    /// The tier has no candidate left: the same deployment again if that is cheap, else the next tier, else the end.
-    pub(crate) fn after_an_empty_tier(&mut self, now: Instant) -> Phase {
-        let next_tier = self.tier.saturating_add(1);
-        let is_last_tier = next_tier >= self.plan.tiers;
-        if let (true, Some((deployment, failed))) = (self.running.is_empty(), self.last)
-            && let Some(pause) = failed.again
-            && !self.repeated.contains(&deployment)
-            // With nowhere else to go, a limit is told to the caller at once: it knows better than we whether to wait.
-            && !(failed.limited && is_last_tier)
-            // The last attempt that is left is worth more where nothing has failed yet.
-            && (is_last_tier || self.plan.max_attempts.saturating_sub(self.attempts) > 1)
-            && pause <= self.plan.cheap_wait
-            && let Some(until) = now.checked_add(pause)
-            && until < self.plan.deadline
-        {
-            return Phase::Pause { deployment, until };
-        }
-        if is_last_tier {
-            self.settle_or_wait_on();
-            return self.phase;
-        }
-        self.tier = next_tier;
-        self.tier_was_asked = false;
-        self.queue_until = None;
-        self.last = self.last.map(|(deployment, failed)| (deployment, Failed { again: None, ..failed }));
-        Phase::Seek
-    }
-
     /// Nothing more can be started: wait for what runs, or say how it ended.
-    fn settle_or_wait_on(&mut self) {
+    pub(crate) fn settle_or_wait_on(&mut self) {
         if self.running.is_empty() {
             let retry_at = self.soonest;
             let finish = match (self.only_limits, self.attempts) {

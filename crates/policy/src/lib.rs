@@ -35,6 +35,7 @@ mod quantile;
 mod queue;
 mod rescue;
 mod step;
+mod tiers;
 
 pub use backoff::Backoff;
 pub use budget::{Budget, FIRST_TRY_REWARD, RETRY_COST_BILLED, RETRY_COST_UNPROCESSED};

@@ -114,11 +114,51 @@ fn the_last_attempt_goes_to_the_next_tier_rather_than_to_a_place_that_failed() {
             let attempt = start(&mut call, 0, deployment, price, now);
             call.on_failed(attempt, server_error());
         }
-        empty(&mut call, 0, now);
+        if !goes_on {
+            empty(&mut call, 0, now);
+        }
         let expected =
             if goes_on { Step::Pick { tier: 1, mode: Mode::Fresh } } else { Step::Wait(now + ms(200)) };
         assert_eq!(call.next(now), expected, "of {tiers} tiers");
     }
+}
+
+#[test]
+fn a_tier_of_many_keeps_the_last_attempt_only_when_nobody_else_is_there() {
+    let now = t0();
+    let mut call = Call::new(CallPlan::new(3, 4, now + ms(10_000)));
+    for (deployment, price) in [(1, Price::Free), (2, Price::Free), (3, Price::Budget(14))] {
+        let attempt = start(&mut call, 0, deployment, price, now);
+        call.on_failed(attempt, server_error());
+    }
+    empty(&mut call, 1, now);
+    empty(&mut call, 2, now);
+    let fourth = start(&mut call, 0, 4, Price::Budget(14), now);
+    call.on_failed(fourth, server_error());
+    assert_eq!(call.next(now), Step::Finish(Finish::Exhausted));
+}
+
+#[test]
+fn the_one_failover_of_two_attempts_stays_in_its_tier() {
+    let now = t0();
+    let mut call = Call::new(CallPlan::new(2, 2, now + ms(10_000)));
+    let first = start(&mut call, 0, 1, Price::Free, now);
+    call.on_failed(first, server_error());
+    assert_eq!(call.next(now), Step::Pick { tier: 0, mode: Mode::Fresh });
+}
+
+#[test]
+fn limits_met_everywhere_are_told_as_limits_though_a_tier_was_passed_over() {
+    let now = t0();
+    let mut call = Call::new(CallPlan::new(2, 4, now + ms(10_000)));
+    for (deployment, price) in [(1, Price::Free), (2, Price::Free), (3, Price::Budget(5))] {
+        let attempt = start(&mut call, 0, deployment, price, now);
+        call.on_failed(attempt, limited(ms(30_000), now));
+    }
+    assert_eq!(call.next(now), Step::Pick { tier: 1, mode: Mode::Fresh });
+    call.on_pick(Picked::Nothing { retry_at: Some(now + ms(9_000)), limited: true }, now);
+    empty(&mut call, 0, now);
+    assert_eq!(call.next(now), Step::Finish(Finish::Limited { retry_at: Some(now + ms(9_000)) }));
 }
 
 #[test]

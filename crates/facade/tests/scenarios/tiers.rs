@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use outrigger::config::Target;
-use sim::{Fault, When, World};
+use sim::{Fault, Region, When, World};
 use tokio::time::Instant;
 
 use crate::support::*;
@@ -54,6 +54,34 @@ async fn a_tier_that_is_gone_is_stepped_over() {
         let above = harbour.count("us-east") + harbour.count("eu-west");
         assert!(above <= 20, "{fault:?}: {above} calls to a tier that is gone");
         assert_eq!(harbour.count("ap-southeast"), 200);
+    }
+}
+
+/// **A provider of many regions may be ill as a whole.** Six regions of the upper tier fail, and a request has four attempts:
+/// every caller is answered all the same, by the other tier. Fails if the regions of one tier may use up all attempts.
+#[tokio::test(start_paused = true)]
+async fn a_provider_of_many_regions_that_is_ill_as_a_whole_is_stepped_over() {
+    const MANY: [&str; 7] = ["a", "b", "c", "d", "e", "f", "well"];
+    let (well, sick) = MANY.split_last().unwrap();
+    for fault in [Fault::Refuse, Fault::status(503), Fault::Reset, Fault::RateLimit { retry_after: None }] {
+        let world = MANY
+            .iter()
+            .fold(World::builder().seed(7), |all, name| all.region(Region::new(*name).latency(ms(40))));
+        let two = |world: &World| {
+            let upper = Target::new("holysheep", "gpt-4.1").regions(sick.iter().copied());
+            config_with(world, [upper, Target::new("holysheep", "deepseek-v3.2").regions([*well]).tier(1)])
+        };
+        let harbour = harbour_with(world.build().unwrap(), two, |builder| builder);
+        for region in sick {
+            harbour.inject(region, fault.clone());
+        }
+        for call in 0..100 {
+            let text = harbour.text(call % 2 == 0).await;
+            assert!(text.is_ok_and(|text| is_whole(&text)), "{fault:?}, call {call}");
+        }
+        assert_eq!(harbour.count(well), 100, "{fault:?}");
+        let above: u64 = sick.iter().map(|region| harbour.count(region)).sum();
+        assert!(above <= 50, "{fault:?}: {above} calls to a tier that is gone");
     }
 }
 
