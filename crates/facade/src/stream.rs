@@ -1,4 +1,4 @@
-//! A streamed answer after its commit point: the caller has content, so nothing is done over that he could see twice.
+//! A streamed answer after its commit point: the caller has content, so nothing is done over that it could see twice.
 //!
 //! # How it ends
 //! A stream that gives a finish reason is whole, whatever becomes of the connection afterwards; one that ends without is cut,
@@ -7,8 +7,8 @@
 //! # What becomes of one that breaks
 //! Cut, stalled, malformed or told of an error, it is rescued where that is allowed and can be done without a guess: its text
 //! is remembered as it passes ([`given`](crate::given)), the engine finds somebody to go on ([`rescue`](crate::rescue)), and what
-//! he says is joined to it ([`splice`](crate::splice)) as if nothing had happened, save for `"rescued": true` in the first chunk
-//! that is his. Otherwise the caller gets [`CallError::Truncated`].
+//! that one says is joined to it ([`splice`](crate::splice)) as if nothing had happened, save for `"rescued": true` in the first chunk
+//! of the new one's. Otherwise the caller gets [`CallError::Truncated`].
 //!
 //! # Why only text?
 //! A text can be gone on from, or compared character by character with a second one. Half a tool call, or two choices, or

@@ -2,7 +2,7 @@
 //!
 //! Both are counted over all callers and refused at the bound with 503 `overloaded`, because a gateway that runs out of memory
 //! takes every caller down with it. A [`Seat`] gives back what it holds when it is dropped, so that a caller who hangs up
-//! frees his place whatever state his request was in.
+//! frees its place whatever state its request was in.
 
 use std::sync::{
     Arc,

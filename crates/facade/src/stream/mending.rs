@@ -27,7 +27,7 @@ pub(super) struct Mending {
 #[derive(Debug)]
 enum Stage {
     Searching(Box<Rescue>),
-    /// Somebody goes on: his frames pass through the splice; the first of them may be here already.
+    /// Somebody goes on: the frames pass through the splice; the first of them may be here already.
     Joined {
         splice: Box<Splice>,
         first: Option<Bytes>,

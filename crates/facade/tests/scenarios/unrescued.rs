@@ -105,7 +105,7 @@ async fn when_all_are_cut_the_caller_is_told() {
     }
 }
 
-/// **A hang-up ends a rescue.** The caller leaves while the rest of his answer is sought: what runs for him is given up at once,
+/// **A hang-up ends a rescue.** The caller leaves while the rest of its answer is sought: what runs for it is given up at once,
 /// nothing is sent afterwards, and nobody is charged.
 #[tokio::test(start_paused = true)]
 async fn a_caller_who_hangs_up_during_a_rescue_cancels_it() {
@@ -137,7 +137,7 @@ async fn a_caller_who_hangs_up_during_a_rescue_cancels_it() {
     }
 }
 
-/// Nothing is asked on behalf of a caller who does not read: the rescue waits for him, and he gets it all.
+/// Nothing is asked on behalf of a caller that does not read: the rescue waits for it, and it gets it all.
 #[tokio::test(start_paused = true)]
 async fn a_rescue_waits_for_a_caller_who_does_not_read() {
     let whole = undisturbed().await;

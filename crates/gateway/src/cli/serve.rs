@@ -66,7 +66,7 @@ async fn stop(running: Running, signals: &mut Signals) -> ExitCode {
     }
 }
 
-/// What an operator reads afterwards: what changed, one line each, and what he has to mend as an error. Failovers are as many
+/// What an operator reads afterwards: what changed, one line each, and what is to be mended as an error. Failovers are as many
 /// as requests when a region is down, and rescues as many as its streams; they are counted in the metrics and told on
 /// `/events`.
 fn tell(notice: &Notice) {
