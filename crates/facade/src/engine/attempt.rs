@@ -116,10 +116,13 @@ impl Engine {
         lease_end: Instant,
         now: Instant,
     ) -> Option<Leave> {
-        // A pick has looked at it; who asks the same one again after a pause has not picked.
-        let in_flight = self.ids.get(deployment).map_or(0, |&id| self.registry.in_flight(id));
-        if in_flight >= self.places.limit(deployment) {
-            state.machine.on_refused(None);
+        // A pick has looked at it just now; who asks the same one again after a pause has not picked, and meanwhile it may have
+        // been taken out, cordoned, or told another call to stay away for longer.
+        let key = u32::try_from(deployment).unwrap_or(u32::MAX);
+        if !self.has_place(deployment)
+            || (state.machine.excluded().contains(&key) && !self.may_be_asked(deployment, now))
+        {
+            state.machine.on_refused(self.circuits.retry_at(deployment, now));
             return None;
         }
         let mut earlier = state.paid;

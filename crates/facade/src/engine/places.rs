@@ -156,11 +156,22 @@ impl Engine {
     /// The first waiter that could use a place of this deployment, if it has one.
     fn next_for(&self, deployment: usize, now: Instant) -> Option<CallId> {
         let id = *self.ids.get(deployment)?;
-        let is_free = self.registry.in_flight(id) < self.places.limit(deployment)
-            && self.circuits.admits(deployment, now)
-            && self.registry.view(id, now).is_some_and(|view| view.cooldown.is_none() && !view.cordoned);
+        let is_free = self.has_place(deployment) && self.may_be_asked(deployment, now);
         let mut waiters = self.places.waiters.iter().filter(|_| is_free);
         waiters.find(|call| self.could_use(**call, deployment, id)).copied()
+    }
+
+    /// Whether fewer attempts are in flight there than may be.
+    pub(super) fn has_place(&self, deployment: usize) -> bool {
+        let in_flight = self.ids.get(deployment).map_or(0, |&id| self.registry.in_flight(id));
+        in_flight < self.places.limit(deployment)
+    }
+
+    /// Whether a deployment may be asked at all: its circuits admit, it is not cooling down, and no operator took it out.
+    pub(super) fn may_be_asked(&self, deployment: usize, now: Instant) -> bool {
+        let view = self.ids.get(deployment).and_then(|&id| self.registry.view(id, now));
+        self.circuits.admits(deployment, now)
+            && view.is_some_and(|view| view.cooldown.is_none() && !view.cordoned)
     }
 
     fn could_use(&self, call: CallId, deployment: usize, id: DeploymentId) -> bool {

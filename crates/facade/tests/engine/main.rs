@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 mod harbour;
+mod pauses;
 
 use std::{
     sync::Arc,
