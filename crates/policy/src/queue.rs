@@ -39,13 +39,14 @@ impl Call {
         (until > now).then_some(Phase::Queue { until })
     }
 
-    /// The wait for a place goes on, or was in vain: then the tier is as good as empty.
+    /// The wait for a place goes on, or was in vain. Then the tier is asked once more before it is left: what time alone brings
+    /// back, the end of a cooldown or of a circuit's open time, frees a place that nobody tells of.
     pub(crate) fn queued(&mut self, until: Instant, now: Instant) -> Step {
         if now < until {
             return Step::Queue { until };
         }
         self.only_limits = false;
-        self.phase = self.after_an_empty_tier(now);
+        self.phase = Phase::Seek;
         self.next(now)
     }
 
@@ -56,5 +57,33 @@ impl Call {
             Some(rescue) => self.after_an_empty_rescue(rescue, now),
             None => self.after_an_empty_tier(now),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::{CallPlan, Mode, Picked};
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one reading of the clock: all times are relative to it"
+    )]
+    fn t0() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn a_wait_in_vain_asks_its_tier_once_more_before_the_next() {
+        let now = t0();
+        let mut call = Call::new(CallPlan::new(2, 4, now + Duration::from_secs(60)));
+        let pick = |tier| Step::Pick { tier, mode: Mode::Fresh };
+        assert_eq!(call.next(now), pick(0));
+        call.on_pick(Picked::Full, now);
+        let until = now + LONGEST_QUEUE;
+        assert_eq!(call.next(now), Step::Queue { until });
+        assert_eq!(call.next(until), pick(0));
+        call.on_pick(Picked::Full, until);
+        assert_eq!(call.next(until), pick(1));
     }
 }
