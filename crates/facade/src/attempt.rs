@@ -28,6 +28,8 @@ const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// The most that is held of a stream before its first content: pings, comments, role-only deltas.
 const MAX_PREAMBLE: usize = 1 << 20;
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
 /// What came of an attempt.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -113,13 +115,19 @@ pub(crate) async fn run(
 }
 
 /// Reads on to the first content, or to the end of an answer that explains why it has none.
-async fn first_content(head: Head, mut reader: Reader) -> Ended {
+async fn first_content(mut head: Head, mut reader: Reader) -> Ended {
     let status = Some(head.status.as_u16());
     let broken = |class| failed(AttemptFailure { status, ..AttemptFailure::new(class) });
     loop {
         let progress = poll_fn(|cx| reader.poll_read(cx)).await;
         match progress {
-            Progress::Broken(class) => return broken(class),
+            Progress::Broken(class) => {
+                let (Some(said), Some(body)) = (&reader.said.error, reader.fault.take()) else {
+                    return broken(class);
+                };
+                head.headers.insert(header::CONTENT_TYPE, JSON);
+                return in_band(head, said, body);
+            }
             Progress::Read { content: true } => return Ended::Speaking { head, reader: Box::new(reader) },
             Progress::Read { .. } if reader.held() > MAX_PREAMBLE => return broken(Class::Malformed),
             Progress::Read { .. } if !reader.done => {}
@@ -191,7 +199,7 @@ fn refused(shared: &Shared, form: &Form, mut head: Head, body: Bytes) -> Ended {
         ..AttemptFailure::new(said.class)
     };
     if form.is_translated() {
-        head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        head.headers.insert(header::CONTENT_TYPE, JSON);
     }
     Ended::Failed { failure, refusal: Some(Refusal { head, body: form.refusal(body) }) }
 }

@@ -103,7 +103,7 @@ impl Drive {
                     // 5. A failure goes to the engine, which charges it and finds the way on.
                     self.attempts.record(ordinal, Some(failure.class), failure.status);
                     // A later failure of another kind does not take back what a provider said of the request.
-                    if failure.class.level() == wire::Level::Nobody {
+                    if failure.class.level() == wire::Level::Nobody && refusal.is_some() {
                         self.refusal = refusal;
                     }
                     self.tell(Event::Failed { call, attempt: ordinal, failure });

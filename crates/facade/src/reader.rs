@@ -48,6 +48,8 @@ pub(crate) struct Reader {
     tail: Vec<Bytes>,
     /// What the stream has said so far.
     pub said: AnswerFacts,
+    /// The words of the first error that it said.
+    pub fault: Option<Bytes>,
     /// The last frame was there.
     pub done: bool,
     /// The text that was passed on, where it is remembered.
@@ -132,6 +134,7 @@ impl Reader {
             held: 0,
             tail,
             said: AnswerFacts::of_stream(),
+            fault: None,
             done: false,
             given: None,
             memo: None,
@@ -227,7 +230,7 @@ impl Reader {
             return Progress::Read { content: true };
         };
         let (api, said, done, given) = (*api, &mut self.said, &mut self.done, &mut self.given);
-        let memo = &self.memo;
+        let (memo, fault) = (&self.memo, &mut self.fault);
         if let Some(given) = given {
             given.begin();
         }
@@ -238,6 +241,9 @@ impl Reader {
                 content |= frame.content;
                 *done |= frame.done;
                 said.absorb(&frame);
+                if frame.error.is_some() && fault.is_none() && data.len() <= wire::MAX_ERROR_BODY {
+                    *fault = Some(Bytes::copy_from_slice(data));
+                }
                 // The last event holds the whole answer with all its names.
                 if let (true, Some(memo)) = (frame.done, memo) {
                     memo.shared.remember(data, memo.deployment);

@@ -1,8 +1,9 @@
 //! What is the caller's own: a refusal is passed on in the provider's words, and nobody is charged with it.
 
 use futures_util::future::join_all;
+use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use outrigger::{CallError, config::Target};
-use sim::{Fault, World};
+use sim::{Fault, Step, World};
 
 use crate::support::*;
 
@@ -69,5 +70,23 @@ async fn two_hundred_refusals_leave_everything_as_it_was() {
         budgets.into_iter().map(|(_, budget)| budget.balance).collect::<Vec<_>>()
     };
     assert_eq!(balance(harbour.client.retry_budgets()), balance(before));
+    harbour.assert_idle();
+}
+
+/// **A refusal in a stream's first words is a refusal.** Some servers judge a request when its stream has begun: its caller gets
+/// what was said as a 400 all the same, after one attempt. Fails if the words of the event are lost, or other places are asked.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_within_a_stream_that_has_given_nothing_is_passed_back_as_one() {
+    let said = r#"{"error":{"message":"filtered","type":"invalid_request_error","code":"content_filter"}}"#;
+    let harbour = harbour();
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))]);
+    let head = Step::Head { status: StatusCode::OK, headers };
+    harbour.answer_next(&[head, Step::Chunk(format!(": hm\n\ndata: {said}\n\n").into()), Step::End]);
+    let error = call_error(harbour.text(true).await.unwrap_err());
+    let CallError::Rejected { headers, body, .. } = &error else { panic!("{error}") };
+    assert_eq!(headers[CONTENT_TYPE], "application/json");
+    assert_eq!(**body, *said.as_bytes());
+    assert!(is_refusal(error, "content_filter"));
+    assert_eq!(harbour.total(), 1);
     harbour.assert_idle();
 }
