@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use transport::{ErrorKind, Phase, ResponseBody};
 use wire::{AnswerFacts, Api, ChatFromMessages, Class, SseEvent, SseFramer};
@@ -44,8 +44,8 @@ pub(crate) struct Reader {
     ready: VecDeque<Bytes>,
     /// Bytes in them.
     held: usize,
-    /// The beginning of a frame whose end has not come.
-    tail: Vec<Bytes>,
+    /// The beginning of a frame whose end has not come: in one piece, since pieces of a byte each would outweigh it many times.
+    tail: BytesMut,
     /// What the stream has said so far.
     pub said: AnswerFacts,
     /// The words of the first error that it said.
@@ -125,7 +125,7 @@ impl Reader {
     }
 
     fn new(body: ResponseBody, framing: Framing) -> Self {
-        let (ready, tail) = (VecDeque::new(), Vec::new());
+        let (ready, tail) = (VecDeque::new(), BytesMut::new());
         Self {
             body: Some(body),
             framing,
@@ -274,15 +274,14 @@ impl Reader {
     /// `complete` bytes of the chunk end whole frames, the first of which may have begun in earlier chunks.
     fn pass_on(&mut self, mut chunk: Bytes, complete: usize) {
         if complete > 0 {
-            for begun in std::mem::take(&mut self.tail) {
+            if !self.tail.is_empty() {
+                let begun = std::mem::take(&mut self.tail).freeze();
                 self.make_ready(begun);
             }
             let whole = chunk.split_to(complete.min(chunk.len()));
             self.make_ready(whole);
         }
-        if !chunk.is_empty() {
-            self.tail.push(chunk);
-        }
+        self.tail.extend_from_slice(&chunk);
     }
 
     /// Whether the answer is whole: as many choices as were asked for have said why they ended.
