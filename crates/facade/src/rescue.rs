@@ -246,7 +246,7 @@ fn repeat(cx: &mut Context<'_>, successor: &mut Successor, means: &mut Means<'_>
                     successor.first = Some(bytes);
                     return Repetition::Over;
                 }
-                // Another answer is nobody's fault. The search ends with it: who does not repeat himself once will not twice.
+                // Another answer is nobody's fault. The search ends with it: what was not repeated once will not be twice.
                 Spliced::Differs => return Repetition::Failed(Class::Cancelled),
             }
         }

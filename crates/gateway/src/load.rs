@@ -1,7 +1,7 @@
 //! How much the gateway takes on at once: requests, and bytes of bodies held in memory.
 //!
 //! Both are counted over all callers and refused at the bound with 503 `overloaded`, because a gateway that runs out of memory
-//! takes every caller down with it. A [`Seat`] gives back what it holds when it is dropped, so that a caller who hangs up
+//! takes every caller down with it. A [`Seat`] gives back what it holds when it is dropped, so that a caller that hangs up
 //! frees its place whatever state its request was in.
 
 use std::sync::{
