@@ -80,9 +80,11 @@ pub(crate) async fn run(
     let form = form(&shared, &outgoing.request, sent);
     if !status.is_success() {
         let mut reader = Reader::plain(body);
-        // A refusal that breaks off or dawdles is classified by its status.
-        let held = tokio::time::timeout(REFUSAL_TIME, hold(&mut reader, wire::MAX_ERROR_BODY)).await;
-        return refused(&shared, &form, head, held.map(|(body, _)| body).unwrap_or_default());
+        // Of a refusal that breaks off or dawdles, what came is all that is known.
+        let mut held = Held::default();
+        let _ended =
+            tokio::time::timeout(REFUSAL_TIME, hold(&mut reader, wire::MAX_ERROR_BODY, &mut held)).await;
+        return refused(&shared, &form, head, held.into_bytes());
     }
     if outgoing.request.is_stream() && is_event_stream(&head.headers) {
         let mut reader = form.events(body, outgoing.mendable);
@@ -92,20 +94,21 @@ pub(crate) async fn run(
         return first_content(head, reader).await;
     }
     let mut reader = Reader::plain(body);
-    match hold(&mut reader, shared.max_held).await {
+    let mut held = Held::default();
+    match hold(&mut reader, shared.max_held, &mut held).await {
         // A form can be changed only when it is all there, and nobody reads what is no stream as one.
-        (_, Progress::Read { .. }) if outgoing.request.is_stream() || form.is_translated() => {
+        Progress::Read { .. } if outgoing.request.is_stream() || form.is_translated() => {
             failed(AttemptFailure { status: Some(status.as_u16()), ..AttemptFailure::new(Class::Malformed) })
         }
-        (beginning, Progress::Read { .. }) => {
+        Progress::Read { .. } => {
             // Larger than may be held: it flows from here, and can no longer be retried.
-            Ended::Speaking { head, reader: Box::new(reader.starting_with(beginning)) }
+            Ended::Speaking { head, reader: Box::new(reader.starting_with(held.into_bytes())) }
         }
-        (_, Progress::Broken(class)) => {
+        Progress::Broken(class) => {
             failed(AttemptFailure { status: Some(status.as_u16()), ..AttemptFailure::new(class) })
         }
-        (bytes, Progress::End) => {
-            let ended = whole(&form, head, bytes, outgoing.request.is_stream());
+        Progress::End => {
+            let ended = whole(&form, head, held.into_bytes(), outgoing.request.is_stream());
             if let (Ended::Whole { bytes, .. }, true) = (&ended, outgoing.request.is_stored()) {
                 shared.remember(bytes, deployment);
             }
@@ -142,27 +145,46 @@ async fn first_content(mut head: Head, mut reader: Reader) -> Ended {
     }
 }
 
+/// What was read of a plain body: a copy is made only when it came in several pieces.
+#[derive(Debug, Default)]
+struct Held {
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Held {
+    fn push(&mut self, chunk: Bytes) {
+        if self.len() == 0 {
+            self.first = chunk;
+            return;
+        }
+        if self.all.is_empty() {
+            self.all.extend_from_slice(&self.first);
+        }
+        self.all.extend_from_slice(&chunk);
+    }
+
+    fn len(&self) -> usize {
+        self.all.len().max(self.first.len())
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.freeze() }
+    }
+}
+
 /// Reads a plain body to its end, or to more than `limit` bytes.
-async fn hold(reader: &mut Reader, limit: usize) -> (Bytes, Progress) {
-    let mut first: Option<Bytes> = None;
-    let mut more = BytesMut::new();
+///
+/// # Cancel safety
+/// What was read before its future is dropped stands in `held`.
+async fn hold(reader: &mut Reader, limit: usize, held: &mut Held) -> Progress {
     loop {
         let progress = poll_fn(|cx| reader.poll_read(cx)).await;
         while let Some(chunk) = reader.take_ready() {
-            match &first {
-                None => first = Some(chunk),
-                Some(first) => {
-                    if more.is_empty() {
-                        more.extend_from_slice(first);
-                    }
-                    more.extend_from_slice(&chunk);
-                }
-            }
+            held.push(chunk);
         }
-        let held = more.len().max(first.as_ref().map_or(0, Bytes::len));
-        if held > limit || !matches!(progress, Progress::Read { .. }) {
-            let bytes = if more.is_empty() { first.unwrap_or_default() } else { more.freeze() };
-            return (bytes, progress);
+        if held.len() > limit || !matches!(progress, Progress::Read { .. }) {
+            return progress;
         }
     }
 }

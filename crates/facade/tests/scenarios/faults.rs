@@ -128,6 +128,18 @@ async fn a_refusal_whose_body_dawdles_is_not_waited_for() {
     }
 }
 
+/// A caller's fault is told with as much of the provider's words as came: its body dawdles, and what is there is passed on.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_dawdles_is_passed_on_as_far_as_it_came() {
+    let harbour = harbour_with(alike(), config, |builder| builder);
+    let head = Step::Head { status: StatusCode::BAD_REQUEST, headers: HeaderMap::new() };
+    harbour.answer_next(&[head, Step::Chunk("{\"error\":{\"message\":".into()), Step::Hold]);
+    let error = call_error(harbour.ask().await.unwrap_err());
+    let outrigger::CallError::Rejected { status, body, .. } = error else { panic!("{error}") };
+    assert_eq!((status, &*body), (StatusCode::BAD_REQUEST, &b"{\"error\":{\"message\":"[..]));
+    assert_eq!(harbour.total(), 1);
+}
+
 /// When a region returns, so does its traffic.
 #[tokio::test(start_paused = true)]
 async fn a_region_that_recovers_is_used_again() {
