@@ -99,3 +99,37 @@ impl Call {
         Step::Hedge { tier: self.tier }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::step::{CallPlan, Picked};
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one reading of the clock: all times are relative to it"
+    )]
+    fn t0() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn without_a_budget_nothing_is_hedged() {
+        let now = t0();
+        let patience = now + Duration::from_secs(2);
+        for budget in [true, false] {
+            let mut plan = CallPlan::new(1, 4, now + Duration::from_secs(60));
+            plan.budget = budget;
+            let mut call = Call::new(plan);
+            call.next(now);
+            call.on_pick(Picked::Found { deployment: 0, sound: true }, now);
+            let attempt = call.on_start(patience);
+            let slow = now + Duration::from_secs(1);
+            call.hedge_from(attempt, slow);
+            let expected = if budget { Step::Hedge { tier: 0 } } else { Step::Wait(patience) };
+            assert_eq!(call.next(slow), expected);
+        }
+    }
+}
