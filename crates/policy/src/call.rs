@@ -75,7 +75,7 @@ pub struct Call {
     pub(crate) last: Option<(Key, Failed)>,
     /// Whether the free failover is spent. A second try at the same deployment is none.
     failed_over: bool,
-    /// Deployments that were asked a second time, or refused it: they are not asked again.
+    /// Deployments that were asked a second time, or refused it, or are left out for good: they are not asked again.
     pub(crate) repeated: Vec<Key>,
     soonest: Option<Instant>,
     /// Whether every refusal and failure so far was a rate limit.
@@ -149,10 +149,12 @@ impl Call {
         &self.excluded
     }
 
-    /// Leaves a deployment out for the rest of the call: it cannot do better than one that failed.
+    /// Leaves a deployment out for the rest of the call, from a second try too: it cannot do better than one that failed.
     pub fn exclude(&mut self, deployment: Key) {
-        if !self.excluded.contains(&deployment) {
-            self.excluded.push(deployment);
+        for left_out in [&mut self.excluded, &mut self.repeated] {
+            if !left_out.contains(&deployment) {
+                left_out.push(deployment);
+            }
         }
     }
 

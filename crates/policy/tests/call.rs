@@ -298,6 +298,23 @@ fn a_refused_request_goes_on_and_is_told_when_nobody_will_take_it() {
     assert_eq!(call.next(now), Step::Finish(Finish::Rejected));
 }
 
+/// Two run beside each other; the request is too long for the model of both, and the second one's own failure would let it be
+/// asked again. Fails if what is left out for good is left out of picks alone.
+#[test]
+fn what_is_left_out_for_good_is_not_asked_a_second_time() {
+    let now = t0();
+    let mut call = Call::new(CallPlan::new(1, 4, now + ms(60_000)));
+    let first = start(&mut call, 0, 1, Price::Free, now);
+    let later = now + ms(1_000);
+    let second = start(&mut call, 0, 2, Price::Free, later);
+    call.exclude(1);
+    call.exclude(2);
+    call.on_failed(first, Failed::elsewhere());
+    call.on_failed(second, server_error());
+    empty(&mut call, 0, later);
+    assert_eq!(call.next(later), Step::Finish(Finish::Exhausted));
+}
+
 #[test]
 fn no_candidate_at_all_is_unavailable_and_says_when() {
     let now = t0();

@@ -6,73 +6,20 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use super::world::{Happens, What, plan};
 use outrigger::{
-    Config, Notice,
-    config::{Model, Provider, Target},
+    Notice,
     engine::{Action, Ask, AttemptFailure, CallId, Engine, Event, Mode, Plan},
     policy::Finish,
     wire::{Class, Headroom, Usage},
 };
-use proptest::prelude::*;
-
-fn plan(places: Option<u32>) -> Arc<Plan> {
-    let mut provider = Provider::openai();
-    for region in ["us-east", "eu-west", "ap-southeast"] {
-        provider = provider.region(region, &format!("http://{region}.sim.invalid/v1")).unwrap();
-    }
-    for (_, region) in &mut provider.regions {
-        region.limits.concurrent = places.and_then(std::num::NonZeroU32::new);
-    }
-    let targets = [
-        Target::new("holysheep", "gpt-4.1").regions(["us-east", "eu-west"]),
-        Target::new("holysheep", "deepseek-v3.2").tier(1).continues(true),
-    ];
-    let config = Config::new().provider("holysheep", provider).model("chat", Model::new(targets));
-    config.check().unwrap();
-    Arc::new(Plan::new(&config))
-}
-
-/// What happens next, somewhere.
-#[derive(Clone, Debug)]
-pub(crate) enum Happens {
-    /// Somebody asks.
-    Asked { stream: bool, single: bool, residency: bool },
-    /// A running attempt's head arrives.
-    Head(usize),
-    /// A running attempt speaks.
-    Content(usize),
-    /// A running attempt gives its whole answer.
-    Answered(usize),
-    /// A running attempt fails.
-    Failed(usize, Class, Option<u64>),
-    /// An answer breaks off, or one that is to go on with it fails.
-    Broke(usize, Class, bool),
-    /// A caller goes away.
-    Cancelled(usize),
-    /// Time passes, and wake-ups that are due come.
-    Passes(u64),
-}
-
-pub(crate) fn happens() -> impl Strategy<Value = Happens> {
-    let class = proptest::sample::select(Class::ALL.to_vec());
-    let breaks =
-        proptest::sample::select(vec![Class::Cut, Class::Stalled, Class::Malformed, Class::Cancelled]);
-    prop_oneof![
-        4 => (any::<bool>(), proptest::bool::weighted(0.2), proptest::bool::weighted(0.2))
-            .prop_map(|(stream, single, residency)| Happens::Asked { stream, single, residency }),
-        2 => (0_usize..8).prop_map(Happens::Head),
-        2 => (0_usize..8).prop_map(Happens::Content),
-        2 => (0_usize..8).prop_map(Happens::Answered),
-        5 => (0_usize..8, class, proptest::option::of(0_u64..30_000)).prop_map(|(which, class, wait)| Happens::Failed(which, class, wait)),
-        2 => (0_usize..8, breaks, proptest::bool::weighted(0.8)).prop_map(|(which, class, may)| Happens::Broke(which, class, may)),
-        1 => (0_usize..8).prop_map(Happens::Cancelled),
-        4 => (0_u64..20_000).prop_map(Happens::Passes),
-    ]
-}
 
 /// What the driver of one call would know.
 #[derive(Debug)]
 pub(crate) struct Caller {
+    what: What,
+    /// The models for which its request was too long.
+    too_long: Vec<String>,
     began: Instant,
     pub(crate) running: Vec<(u8, usize)>,
     wake: Instant,
@@ -170,8 +117,9 @@ impl Harbour {
                     && (at.breaker, at.cooldown_ms, at.reason) == ("closed", 0, None)
             })
         };
-        let waits =
-            self.callers.values().any(|caller| caller.queued && caller.starts == 0 && !caller.residency);
+        let waits = self.callers.values().any(|caller| {
+            caller.what == What::CHAT && caller.queued && caller.starts == 0 && !caller.residency
+        });
         !waits
             || !is_free("gpt-4.1", &["us-east", "eu-west"])
             || !is_free("deepseek-v3.2", &["us-east", "eu-west", "ap-southeast"])
@@ -209,8 +157,14 @@ impl Harbour {
                 }
                 assert!(mode == Mode::Fresh || caller.running.is_empty(), "one rescue at a time");
                 assert!(self.now < caller.until(), "an attempt after the deadline");
-                let region = Arc::clone(&self.engine.deployments(self.now)[deployment].region);
-                assert!(!caller.residency || &*region == "eu-west", "residency broken: {region}");
+                let at = self.engine.deployments(self.now)[deployment].clone();
+                assert!(!caller.residency || &*at.region == "eu-west", "residency broken: {}", at.region);
+                assert!(caller.what.suits(&at.provider), "{:?} at {}", caller.what, at.provider);
+                // Who has begun to answer could read it, whatever another place of its model said.
+                let too_long = !caller.given && caller.too_long.contains(&at.model.to_string());
+                assert!(!too_long, "too long for {} already", at.model);
+                let twice = caller.running.iter().any(|(_, running)| *running == deployment);
+                assert!(!twice, "an attempt beside itself");
                 assert_eq!(usize::from(attempt), caller.starts, "the driver finds attempts by their ordinal");
                 caller.running.push((attempt, deployment));
                 caller.starts += 1;
@@ -261,22 +215,34 @@ impl Harbour {
         }
     }
 
+    fn note_too_long(&mut self, call: CallId, attempt: u8) {
+        let deployments = self.engine.deployments(self.now);
+        // A continuation is longer than the request, and may be too long where that is not.
+        if let Some(caller) = self.callers.get_mut(&call).filter(|caller| !caller.given) {
+            let at = caller.running.iter().find(|(running, _)| *running == attempt);
+            caller.too_long.extend(at.map(|(_, deployment)| deployments[*deployment].model.to_string()));
+        }
+    }
+
     fn end_attempt(&mut self, call: CallId, attempt: u8) {
         if let Some(caller) = self.callers.get_mut(&call) {
             caller.running.retain(|(running, _)| *running != attempt);
         }
     }
 
-    pub(crate) fn asked(&mut self, stream: bool, single: bool, residency: bool) {
+    pub(crate) fn asked(&mut self, what: What, stream: bool, single: bool, residency: bool) {
         let call = CallId(self.begun);
         self.begun += 1;
-        let mut ask = Ask::new(0, stream);
+        let mut ask = Ask::new(what.draft.into(), stream);
+        (ask.api, ask.translates) = (what.api, what.translates);
         ask.single = single;
         ask.rescuable = true;
         let deadline = self.now + Duration::from_secs(40);
         ask.deadline = Some(deadline);
         ask.residency = residency.then(|| vec!["eu-west".into()]);
         let caller = Caller {
+            what,
+            too_long: Vec::new(),
             began: self.now,
             running: Vec::new(),
             wake: self.now,
@@ -294,7 +260,9 @@ impl Harbour {
 
     pub(crate) fn play(&mut self, happens: Happens) {
         match happens {
-            Happens::Asked { stream, single, residency } => self.asked(stream, single, residency),
+            Happens::Asked { what, stream, single, residency } => {
+                self.asked(what, stream, single, residency);
+            }
             Happens::Head(which) => {
                 if let Some((call, attempt, _)) = self.nth(which) {
                     self.tell(Event::Head { call, attempt, headroom: Headroom::default() });
@@ -316,6 +284,9 @@ impl Harbour {
                 if let Some((call, attempt, winner)) = self.nth(which) {
                     let mut failure = AttemptFailure::new(class);
                     failure.retry_after = wait.map(Duration::from_millis);
+                    if class == Class::ContextTooLong {
+                        self.note_too_long(call, attempt);
+                    }
                     self.end_attempt(call, attempt);
                     self.reopen(call, winner == Some(attempt));
                     self.tell(Event::Failed { call, attempt, failure });

@@ -4,6 +4,7 @@
 
 mod harbour;
 mod pauses;
+mod world;
 
 use std::{
     sync::Arc,
@@ -16,7 +17,8 @@ use outrigger::{
 };
 use proptest::prelude::*;
 
-use harbour::{Happens, Harbour, happens};
+use harbour::Harbour;
+use world::{Happens, What, happens};
 
 proptest! {
     #![proptest_config(ProptestConfig {
@@ -65,7 +67,7 @@ proptest! {
         prop_assert_eq!(harbour.in_flight(), 0);
         prop_assert_eq!(harbour.ended, harbour.begun);
         for _ in 0..places {
-            harbour.asked(true, false, false);
+            harbour.asked(What::CHAT, true, false, false);
         }
     }
 
@@ -86,7 +88,7 @@ proptest! {
         }
         harbour.passes(Duration::from_secs(61));
         let call = CallId(harbour.begun);
-        harbour.asked(true, false, false);
+        harbour.asked(What::CHAT, true, false, false);
         prop_assert_eq!(harbour.callers.get(&call).map(|caller| caller.starts), Some(1));
     }
 
