@@ -37,6 +37,10 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    fn runs_at(&self, deployment: usize) -> bool {
+        self.running.iter().any(|(_, running)| *running == deployment)
+    }
+
     /// The deadline; once a part of an answer was given, the end of the longest stream.
     fn until(&self) -> Instant {
         if self.given { self.began + Duration::from_secs(3_600) } else { self.deadline }
@@ -163,8 +167,7 @@ impl Harbour {
                 // Who has begun to answer could read it, whatever another place of its model said.
                 let too_long = !caller.given && caller.too_long.contains(&at.model.to_string());
                 assert!(!too_long, "too long for {} already", at.model);
-                let twice = caller.running.iter().any(|(_, running)| *running == deployment);
-                assert!(!twice, "an attempt beside itself");
+                assert!(!caller.runs_at(deployment), "an attempt beside itself");
                 assert_eq!(usize::from(attempt), caller.starts, "the driver finds attempts by their ordinal");
                 caller.running.push((attempt, deployment));
                 caller.starts += 1;
