@@ -86,6 +86,8 @@ pub struct Call {
     pub(crate) tier_was_asked: bool,
     /// The tier that was left before it was empty, for the sake of one that was not asked.
     pub(crate) passed_over: PassedOver,
+    /// When somebody may be there again, as far as the tiers that were just asked know.
+    pub(crate) look_again: Option<Instant>,
     /// Whether what is chosen is to run beside an attempt that is only slow.
     pub(crate) hedging: bool,
     /// Where the answer came from, once there is one.
@@ -115,6 +117,7 @@ impl Call {
             queue_until: None,
             tier_was_asked: false,
             passed_over: PassedOver::default(),
+            look_again: None,
             hedging: false,
             answering: None,
             rescue: None,
@@ -181,10 +184,14 @@ impl Call {
         match picked {
             Picked::Found { deployment, sound } => self.phase = Phase::Chosen { deployment, sound },
             Picked::Full => {
+                self.look_again(now, now);
                 self.phase = self.queue(now).unwrap_or_else(|| self.after_nobody(false, now));
             }
             Picked::Nothing { retry_at, limited } => {
                 self.soonest = earliest(self.soonest, retry_at);
+                if let Some(retry_at) = retry_at {
+                    self.look_again(retry_at, now);
+                }
                 self.phase = self.after_nobody(limited, now);
             }
         }
@@ -367,7 +374,7 @@ impl Call {
     }
 }
 
-fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+pub(crate) fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),

@@ -128,3 +128,33 @@ async fn an_overloaded_region_is_given_fewer_at_a_time() {
     assert!((4..40).contains(&most), "{most} at a time of forty");
     harbour.assert_idle();
 }
+
+/// **A silence beside a full neighbour is not for ever.** One region is silent, the other has one place, which is taken when the
+/// caller's patience ends and free two seconds later: the caller is served there, long before its deadline. Fails if a call that waits
+/// on for a silent attempt never asks again.
+#[tokio::test(start_paused = true)]
+async fn a_silent_region_is_left_once_its_full_neighbour_has_a_place() {
+    let both = |world: &World| {
+        let target = Target::new("holysheep", "gpt-4.1").regions(["us-east", "eu-west"]);
+        let mut config = config_with(world, [target]);
+        for (_, region) in config.providers.iter_mut().flat_map(|(_, provider)| &mut provider.regions) {
+            region.limits.concurrent = NonZeroU32::new(1);
+        }
+        config
+    };
+    let harbour = harbour_with(alike(), both, |builder| builder);
+    for _ in 0..20 {
+        harbour.ask_stream().await.unwrap();
+    }
+    let taken = harbour.client.send(stream_request().region("eu-west")).await.unwrap();
+    assert_eq!(&*taken.route.region, "eu-west");
+    harbour.inject("us-east", Fault::Silent);
+    let began = Instant::now();
+    let (text, ()) = tokio::join!(harbour.text_within(true, secs(30)), async {
+        tokio::time::sleep(secs(3)).await;
+        drop(taken);
+    });
+    assert!(is_whole(&text.unwrap()));
+    assert!(began.elapsed() <= secs(5), "served after {:?}", began.elapsed());
+    harbour.assert_idle();
+}
