@@ -56,6 +56,8 @@ pub(crate) struct Harbour {
     pub(crate) callers: BTreeMap<CallId, Caller>,
     pub(crate) ended: u64,
     pub(crate) begun: u64,
+    /// Until when each deployment asked to be left alone.
+    waits: BTreeMap<usize, Instant>,
     /// Every action, event by event, as it was asked for.
     pub(crate) asked_for: Vec<String>,
 }
@@ -78,6 +80,7 @@ impl Harbour {
             callers: BTreeMap::new(),
             ended: 0,
             begun: 0,
+            waits: BTreeMap::new(),
             asked_for: Vec::new(),
         }
     }
@@ -99,7 +102,10 @@ impl Harbour {
         for action in actions {
             match action {
                 Action::Nudge { call } => nudged.push(call),
-                action => self.act(call, action),
+                action => {
+                    self.keeps_waits(&action);
+                    self.act(call, action);
+                }
             }
         }
         // The drivers of the calls that are nudged say so at once, each after the other.
@@ -127,6 +133,23 @@ impl Harbour {
         !waits
             || !is_free("gpt-4.1", &["us-east", "eu-west"])
             || !is_free("deepseek-v3.2", &["us-east", "eu-west", "ap-southeast"])
+    }
+
+    /// A wait that a provider named is kept, by every call and whatever else there is to ask.
+    fn keeps_waits(&self, action: &Action) {
+        if let Action::Start { deployment, .. } = action {
+            let until = self.waits.get(deployment);
+            assert!(until.is_none_or(|until| self.now >= *until), "asked within the wait that it named");
+        }
+    }
+
+    fn note_wait(&mut self, call: CallId, attempt: u8, wait: Duration) {
+        let running = self.callers.get(&call).map(|caller| &caller.running);
+        let at = running.into_iter().flatten().find(|(running, _)| *running == attempt);
+        if let Some((_, deployment)) = at {
+            let until = self.now + wait;
+            self.waits.entry(*deployment).and_modify(|known| *known = until.max(*known)).or_insert(until);
+        }
     }
 
     fn act(&mut self, call: CallId, action: Action) {
@@ -287,6 +310,9 @@ impl Harbour {
                 if let Some((call, attempt, winner)) = self.nth(which) {
                     let mut failure = AttemptFailure::new(class);
                     failure.retry_after = wait.map(Duration::from_millis);
+                    if let (Class::RateLimited, Some(wait)) = (class, failure.retry_after) {
+                        self.note_wait(call, attempt, wait);
+                    }
                     if class == Class::ContextTooLong {
                         self.note_too_long(call, attempt);
                     }

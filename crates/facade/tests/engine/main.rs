@@ -26,9 +26,10 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// **Nothing leaks.** Whatever happens, what is in flight by the registry is what the drivers have running; when all
-    /// calls are over nothing is; and each call ends exactly once. Fails if an abandoned attempt is not settled, or a
-    /// failure after content forgets the call.
+    /// **Nothing leaks, and waits are kept.** Whatever happens, no deployment is asked within a wait that it named with a 429;
+    /// what is in flight by the registry is what the drivers have running; when all calls are over nothing is; and each call
+    /// ends exactly once. Fails if an abandoned attempt is not settled, a failure after content forgets the call, or a second
+    /// try is made before its time.
     #[test]
     fn what_is_in_flight_is_what_runs(history in proptest::collection::vec(happens(), 0..120)) {
         let mut harbour = Harbour::new();
