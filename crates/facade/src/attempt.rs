@@ -75,7 +75,8 @@ pub(crate) async fn run(
     };
     let Response { status, headers, body, .. } = response;
     let headroom = wire::Headroom::read(|name| headers.get(name)?.to_str().ok(), shared.wall());
-    shared.tell(Event::Head { call, attempt: ordinal, headroom }, &mut Vec::new());
+    let watcher = outgoing.request.watcher.as_deref();
+    shared.tell(Event::Head { call, attempt: ordinal, headroom }, watcher, &mut Vec::new());
     let head = Head { status, headers };
     let form = form(&shared, &outgoing.request, sent);
     if !status.is_success() {

@@ -16,7 +16,8 @@ use wire::Class;
 use crate::{
     answer::AttemptRecord,
     attempt::{self, Ended},
-    engine::CallId,
+    engine::{Action, CallId, Event},
+    observe::Observer,
     outgoing::Outgoing,
     shared::{Shared, now},
 };
@@ -25,6 +26,8 @@ use crate::{
 pub(crate) struct Attempts {
     pub shared: Arc<Shared>,
     pub call: CallId,
+    /// Who watches this call.
+    watcher: Option<Arc<dyn Observer>>,
     /// Few at a time, two or three at most: they are polled one after the other.
     running: Vec<(u8, BoxFuture<'static, Ended>)>,
     /// By ordinal.
@@ -53,8 +56,18 @@ impl std::fmt::Debug for Attempts {
 }
 
 impl Attempts {
-    pub(crate) fn new(shared: Arc<Shared>, call: CallId) -> Self {
-        Self { shared, call, running: Vec::new(), started: Vec::new(), records: Vec::new() }
+    pub(crate) fn new(shared: Arc<Shared>, call: CallId, watcher: Option<Arc<dyn Observer>>) -> Self {
+        Self { shared, call, watcher, running: Vec::new(), started: Vec::new(), records: Vec::new() }
+    }
+
+    /// Those of another stage of the same call.
+    pub(crate) fn next_stage(&self) -> Self {
+        Self::new(Arc::clone(&self.shared), self.call, self.watcher.clone())
+    }
+
+    /// Tells the engine of the call, and those who watch of what came of it.
+    pub(crate) fn tell(&self, event: Event, actions: &mut Vec<Action>) {
+        self.shared.tell(event, self.watcher.as_deref(), actions);
     }
 
     /// Starts one. Ordinals count from 0, in the order of their starts.

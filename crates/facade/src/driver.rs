@@ -65,9 +65,9 @@ impl Drive {
         let rescues = |model: &ModelPlan| model.routing.rescue_streams;
         let mendable = ask.rescuable && shared.plan.models.get(model).is_some_and(rescues);
         // 2. The engine picks: registry, circuits, budget.
-        shared.tell(Event::Asked { call, ask }, &mut actions);
+        let attempts = Attempts::new(Arc::clone(&shared), call, request.watcher.clone());
+        attempts.tell(Event::Asked { call, ask }, &mut actions);
         let outgoing = Arc::new(Outgoing::new(Arc::clone(&shared.plan), request, mendable));
-        let attempts = Attempts::new(Arc::clone(&shared), call);
         Self {
             shared,
             call,
@@ -133,7 +133,7 @@ impl Drive {
     }
 
     fn tell(&mut self, event: Event) {
-        self.shared.tell(event, &mut self.actions);
+        self.attempts.tell(event, &mut self.actions);
     }
 
     /// Does what the engine asked for. Returns how the call ended without an answer, if it did.
@@ -164,11 +164,11 @@ impl Drive {
     fn commit(&mut self, ordinal: u8, reader: Reader) -> AnswerStream {
         let model = self.shared.plan.models.get(self.model);
         let timeouts = model.map_or_else(Timeouts::default, |model| model.timeouts.clone());
-        let attempts = Attempts::new(Arc::clone(&self.shared), self.call);
+        let next = self.attempts.next_stage();
         let origin = Origin {
             attempt: ordinal,
             model: model.map_or_else(|| Arc::from(""), |model| Arc::clone(&model.name)),
-            attempts: std::mem::replace(&mut self.attempts, attempts),
+            attempts: std::mem::replace(&mut self.attempts, next),
             outgoing: self.outgoing.mendable.then(|| Arc::clone(&self.outgoing)),
             began: self.began,
             first_token: now().saturating_duration_since(self.began),
@@ -247,7 +247,7 @@ impl Drop for Drive {
     fn drop(&mut self) {
         if self.in_progress.is_some() {
             self.attempts.stop(None);
-            self.shared.tell(Event::Cancelled { call: self.call, usage: None }, &mut Vec::new());
+            self.attempts.tell(Event::Cancelled { call: self.call, usage: None }, &mut Vec::new());
         }
     }
 }

@@ -170,7 +170,8 @@ pub(crate) async fn answer(
         Ok(Some(fallback)) => fallback.body(request, since.as_secs()).ok_or(FallbackResult::Unreadable),
     };
     let result = given.as_ref().err().copied().unwrap_or(FallbackResult::Given);
-    shared.observe(&Notice::Fallback { model: request.model().into(), code: error.code(), result });
+    let notice = Notice::Fallback { model: request.model().into(), code: error.code(), result };
+    shared.observe(&notice, request.watcher.as_deref());
     let Ok((bytes, content_type)) = given else { return Err(error) };
     let total = now().saturating_duration_since(began);
     Ok(Answer {

@@ -118,7 +118,7 @@ impl Running<'_> {
         if let Some(check) = self.check.take() {
             let mut actions = Vec::new();
             self.shared.engine().end_check(check, class, now(), &mut actions);
-            self.shared.notify(&mut actions, 0);
+            self.shared.notify(&mut actions, 0, None);
         }
     }
 }

@@ -61,6 +61,10 @@ pub enum Notice {
         route: Route,
         /// How it failed; `None` when it succeeded.
         class: Option<Class>,
+        /// The provider's status, where a failure had one.
+        status: Option<u16>,
+        /// The wait that the provider asked for, where a failure named one.
+        retry_after: Option<Duration>,
         /// From its start to its end.
         took: Duration,
         /// From its start to the first content, where there was any.
@@ -144,7 +148,8 @@ pub enum Notice {
         /// What came of it.
         result: FallbackResult,
     },
-    /// A call ended.
+    /// A call ended. Told before the last byte of its answer is handed out, so that what is booked here is booked for whatever the
+    /// caller has.
     #[non_exhaustive]
     CallEnded {
         /// The public model's name.

@@ -192,6 +192,11 @@ impl Reader {
         !self.ready.is_empty()
     }
 
+    /// How many pieces there are for the caller.
+    pub(crate) fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
     /// Bytes of whole frames that were read and not yet taken. The beginning of a frame is bounded by the framer.
     pub(crate) fn held(&self) -> usize {
         self.held

@@ -1,12 +1,12 @@
 //! What a caller asks: a body of bytes that passes through, and the wishes that go with it.
 
-use std::{ops::Range, time::Instant};
+use std::{ops::Range, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use wire::{Api, RequestFacts};
 
-use crate::error::RequestError;
+use crate::{error::RequestError, observe::Observer};
 
 /// A request for one model by its public name. Its body goes out as it came; only the model's name is replaced.
 #[derive(Clone)]
@@ -21,6 +21,7 @@ pub struct Request {
     pub(crate) session: Option<String>,
     pub(crate) headers: HeaderMap,
     pub(crate) single: bool,
+    pub(crate) watcher: Option<Arc<dyn Observer>>,
 }
 
 /// Neither the body nor the headers: they are their caller's.
@@ -98,6 +99,7 @@ impl Request {
             session: None,
             headers: HeaderMap::new(),
             single: false,
+            watcher: None,
         })
     }
 
@@ -154,6 +156,17 @@ impl Request {
     #[must_use]
     pub fn caller_retries(mut self) -> Self {
         self.single = true;
+        self
+    }
+
+    /// Someone who watches this call: told of what happens to it, after those who watch the client. [`CallEnded`] is the last
+    /// notice and comes once; none comes when the call is refused before it begins, and [`Client::send`] gives the error.
+    ///
+    /// [`CallEnded`]: crate::Notice::CallEnded
+    /// [`Client::send`]: crate::Client::send
+    #[must_use]
+    pub fn watch(mut self, observer: impl Observer + 'static) -> Self {
+        self.watcher = Some(Arc::new(observer));
         self
     }
 

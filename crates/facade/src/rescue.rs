@@ -88,7 +88,7 @@ impl Rescue {
     /// Begins, by telling the engine that the answer's attempt broke.
     pub(crate) fn begin(broke: Event, attempts: &Attempts) -> Self {
         let mut actions = Vec::new();
-        attempts.shared.tell(broke, &mut actions);
+        attempts.tell(broke, &mut actions);
         let alarm = Box::pin(tokio::time::sleep_until(now().into()));
         Self { actions, modes: Vec::new(), repeating: None, wake: None, alarm }
     }
@@ -131,7 +131,7 @@ impl Rescue {
                     let Some(outgoing) = means.outgoing else {
                         // The engine was told that there is nothing to make again, so it does not come to this.
                         let cancelled = Event::Cancelled { call: means.attempts.call, usage: None };
-                        means.attempts.shared.tell(cancelled, &mut Vec::new());
+                        means.attempts.tell(cancelled, &mut Vec::new());
                         return true;
                     };
                     let continued = match (mode, means.given.mendable()) {
@@ -187,7 +187,7 @@ impl Rescue {
             return Some(Successor { ordinal, reader, splice, first: None, last_content });
         }
         let speaking = Event::Speaking { call: means.attempts.call, attempt: ordinal };
-        means.attempts.shared.tell(speaking, &mut self.actions);
+        means.attempts.tell(speaking, &mut self.actions);
         let splice = Splice::restarting(identity, spent);
         self.repeating = Some(Successor { ordinal, reader, splice, first: None, last_content });
         None
@@ -195,7 +195,7 @@ impl Rescue {
 
     fn take_over(&mut self, successor: Successor, means: &mut Means<'_>) -> Successor {
         let content = Event::Content { call: means.attempts.call, attempt: successor.ordinal };
-        means.attempts.shared.tell(content, &mut self.actions);
+        means.attempts.tell(content, &mut self.actions);
         means.attempts.stop(None);
         successor
     }
@@ -208,7 +208,7 @@ impl Rescue {
         means.attempts.record(ordinal, Some(failure.class), failure.status);
         means.spent.add(means.attempts, ordinal, failure.usage);
         let failed = Event::Failed { call: means.attempts.call, attempt: ordinal, failure };
-        means.attempts.shared.tell(failed, &mut self.actions);
+        means.attempts.tell(failed, &mut self.actions);
     }
 
     /// Waits for the engine's wake-up, or for the end of patience with who repeats.
@@ -223,7 +223,7 @@ impl Rescue {
             self.fail(repeating.ordinal, Class::Stalled, repeating.reader.said.usage, means);
         } else {
             self.wake = None;
-            means.attempts.shared.tell(Event::Tick { call: means.attempts.call }, &mut self.actions);
+            means.attempts.tell(Event::Tick { call: means.attempts.call }, &mut self.actions);
         }
         Poll::Ready(())
     }

@@ -97,23 +97,23 @@ impl Shared {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).recall(name, now())
     }
 
-    /// Tells the engine, hands its notices to those who watch and its nudges to those who wait, and leaves the rest of what is to
-    /// be done in `actions`.
-    pub(crate) fn tell(&self, event: Event, actions: &mut Vec<Action>) {
+    /// Tells the engine, hands its notices to those who watch (the client, or the one call) and its nudges to those who wait, and
+    /// leaves the rest of what is to be done in `actions`.
+    pub(crate) fn tell(&self, event: Event, watcher: Option<&dyn Observer>, actions: &mut Vec<Action>) {
         let from = actions.len();
         let draw = self.draw();
         self.engine().on(event, now(), draw, actions);
-        self.notify(actions, from);
+        self.notify(actions, from, watcher);
     }
 
     /// Hands the notices among `actions[from..]` to those who watch, and the nudges to the calls that wait, outside the lock.
-    pub(crate) fn notify(&self, actions: &mut Vec<Action>, from: usize) {
+    pub(crate) fn notify(&self, actions: &mut Vec<Action>, from: usize, watcher: Option<&dyn Observer>) {
         let mut index = 0;
         actions.retain(|action| {
             index += 1;
             match action {
                 Action::Notice(notice) if index > from => {
-                    self.observe(notice);
+                    self.observe(notice, watcher);
                     false
                 }
                 Action::Nudge { call } if index > from => {
@@ -125,9 +125,12 @@ impl Shared {
         });
     }
 
-    pub(crate) fn observe(&self, notice: &Notice) {
+    pub(crate) fn observe(&self, notice: &Notice, watcher: Option<&dyn Observer>) {
         for observer in &self.observers {
             observer.notice(notice);
+        }
+        if let Some(watcher) = watcher {
+            watcher.notice(notice);
         }
     }
 

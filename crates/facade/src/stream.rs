@@ -79,6 +79,8 @@ pub struct AnswerStream {
     reader: Reader,
     origin: Origin,
     in_progress: Option<InProgress>,
+    /// The engine knows that the answer is whole.
+    settled: bool,
     last_content: Instant,
     /// When the answer became whole.
     whole_since: Option<Instant>,
@@ -105,6 +107,7 @@ impl AnswerStream {
             reader,
             origin,
             in_progress: Some(in_progress),
+            settled: false,
             last_content,
             whole_since: whole.then_some(last_content),
             handed: None,
@@ -231,17 +234,41 @@ impl AnswerStream {
         self.summary.cost_usd = self.spent.cost_usd;
     }
 
-    /// It is over, and whole.
-    fn succeed(&mut self) {
-        if self.in_progress.is_none() {
+    /// It is whole, and the engine is told so: before the last of it is given, so that whoever has the whole answer has it booked.
+    fn settle(&mut self) {
+        if std::mem::replace(&mut self.settled, true) {
             return;
         }
         let Origin { attempt, attempts, .. } = &self.origin;
         let usage = self.reader.said.usage;
         self.spent.add(attempts, *attempt, usage);
         let answered = Event::Answered { call: attempts.call, attempt: *attempt, usage };
-        attempts.shared.tell(answered, &mut Vec::new());
-        self.conclude();
+        attempts.tell(answered, &mut Vec::new());
+    }
+
+    /// It is over, and whole.
+    fn succeed(&mut self) {
+        if self.in_progress.is_some() {
+            self.settle();
+            self.conclude();
+        }
+    }
+
+    /// What may be given now. A long plain answer says only by its end which of its bytes was the last, so one chunk of it stays
+    /// back until more is known.
+    fn take_next(&mut self) -> Option<Bytes> {
+        if !self.reader.is_events() && self.ending.is_none() && self.reader.ready() < 2 {
+            return None;
+        }
+        let chunk = self.take_ready()?;
+        let said_all = match self.ending {
+            Some(ending) => ending.is_ok_and(|owes_done| !owes_done),
+            None => self.reader.done && self.is_whole(),
+        };
+        if said_all && self.reader.ready() == 0 {
+            self.settle();
+        }
+        Some(chunk)
     }
 }
 
@@ -254,7 +281,7 @@ impl Stream for AnswerStream {
             this.last_content += now().saturating_duration_since(handed);
         }
         loop {
-            if let Some(chunk) = this.take_ready() {
+            if let Some(chunk) = this.take_next() {
                 this.handed = Some(now());
                 return Poll::Ready(Some(Ok(chunk)));
             }
@@ -289,10 +316,10 @@ impl Drop for AnswerStream {
         }
         self.reader.close();
         self.origin.attempts.stop(None);
-        if self.in_progress.take().is_some() {
+        if self.in_progress.take().is_some() && !self.settled {
             let usage = self.reader.said.usage.filter(|_| !self.is_searching());
             let cancelled = Event::Cancelled { call: self.origin.attempts.call, usage };
-            self.origin.attempts.shared.tell(cancelled, &mut Vec::new());
+            self.origin.attempts.tell(cancelled, &mut Vec::new());
         }
     }
 }

@@ -302,14 +302,21 @@ impl Engine {
         &self,
         model: usize,
         deployment: usize,
-        class: Option<Class>,
+        failure: Option<&AttemptFailure>,
         took: Duration,
         first_token: Option<Duration>,
         actions: &mut Vec<Action>,
     ) {
         if let (Some(model), Some(route)) = (self.plan.models.get(model), self.route(deployment)) {
-            let model = Arc::clone(&model.name);
-            actions.push(Action::Notice(Notice::AttemptEnded { model, route, class, took, first_token }));
+            actions.push(Action::Notice(Notice::AttemptEnded {
+                model: Arc::clone(&model.name),
+                route,
+                class: failure.map(|failure| failure.class),
+                status: failure.and_then(|failure| failure.status),
+                retry_after: failure.and_then(|failure| failure.retry_after),
+                took,
+                first_token,
+            }));
         }
     }
 }

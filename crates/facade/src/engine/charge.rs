@@ -65,7 +65,7 @@ impl Engine {
             counters.failures += 1;
         }
         self.notice_transitions(deployment, now, actions);
-        self.notice_attempt(model, deployment, Some(failure.class), took, first_token, actions);
+        self.notice_attempt(model, deployment, Some(failure), took, first_token, actions);
     }
 
     pub(super) fn settle(&mut self, attempt: Attempt, report: Report, sample: Sample, now: Instant) {

@@ -136,6 +136,7 @@ impl Engine {
         self.registry.finish(attempt.in_flight, sample, now);
         self.circuits.release(deployment, attempt.leave);
         self.places.on_freed(deployment);
-        self.notice_attempt(model, deployment, Some(class), waited, first_token, actions);
+        let failure = AttemptFailure::new(class);
+        self.notice_attempt(model, deployment, Some(&failure), waited, first_token, actions);
     }
 }

@@ -32,4 +32,5 @@ mod torn;
 mod translated;
 mod unrescued;
 mod voyages;
+mod watching;
 mod wishes;
