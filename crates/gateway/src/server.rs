@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     admin::{self, Admin},
+    clerk::Clerk,
     entrance::Entrance,
     hosts::Hosts,
     listener::Listener,
@@ -20,12 +21,13 @@ use crate::{
 };
 
 /// What a gateway is started with beside its settings.
-#[derive(Debug)]
 pub(crate) struct Parts {
     /// The client, built with `watch` as an observer.
     pub(crate) client: Client,
     /// Who watches the client.
     pub(crate) watch: Watch,
+    /// Who keeps a record of each request.
+    pub(crate) clerks: Vec<Arc<dyn Clerk>>,
     /// The simulated world that `/chaos` may disturb.
     pub(crate) world: Option<World>,
 }
@@ -35,7 +37,7 @@ pub(crate) struct Parts {
 /// # Errors
 /// An address that cannot be had, with its name.
 pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, StartError> {
-    let Parts { client, watch, world } = parts;
+    let Parts { client, watch, clerks, world } = parts;
     let (control, phases) = phases();
     let bind = async |address: SocketAddr| {
         let refused = |error| StartError { address, error };
@@ -49,6 +51,7 @@ pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, 
     let gateway = Gateway {
         client: client.clone(),
         watch: watch.clone(),
+        clerks: clerks.into(),
         phases: phases.clone(),
         load: Load::new(u64::from(settings.max_concurrent), settings.max_buffered.0),
         max_body: settings.max_body.0,

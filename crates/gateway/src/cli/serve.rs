@@ -50,7 +50,8 @@ async fn serve(file: File) -> Result<ExitCode, Failed> {
         .observer(tell)
         .max_held_answer(max_held)
         .build()?;
-    let running = server::start(&file.settings, Parts { client, watch, world: None }).await?;
+    let running =
+        server::start(&file.settings, Parts { client, watch, clerks: Vec::new(), world: None }).await?;
     out::note(format_args!("listening {}", running.listen_url()));
     out::note(format_args!("admin {}", running.admin_url()));
     signals.next().await;

@@ -19,7 +19,7 @@ use super::{
     wishes,
     words::Hearer,
 };
-use crate::{load::Seat, outflow::Outflow, phase::Phase, request_id::RequestId};
+use crate::{clerk::Subject, load::Seat, outflow::Outflow, phase::Phase, request_id::RequestId};
 
 /// Answers a request of a kind.
 ///
@@ -27,14 +27,20 @@ use crate::{load::Seat, outflow::Outflow, phase::Phase, request_id::RequestId};
 /// A caller that hangs up drops this future or the body it returned, and with it every upstream request.
 pub(crate) async fn answer(api: Api, State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (mut head, body) = request.into_parts();
+    let mut subject = Subject::of(api, &head, Instant::now());
     let received = receive(&gateway, &head.headers, body).await;
     // How long a caller takes to send its body is not our time.
     let began = Instant::now();
-    let understood = received.and_then(|(body, seat)| Ok((understand(api, &mut head, body, began)?, seat)));
+    subject.began = began;
+    let understood = received.and_then(|(body, seat)| {
+        subject.bytes = body.len();
+        Ok((understand(api, &mut head, body, began)?, seat))
+    });
     let answered = match understood {
-        Ok((request, seat)) => ask(&gateway, request).await.map(|answer| (answer, seat)),
+        Ok((request, seat)) => ask(&gateway, request, subject).await.map(|answer| (answer, seat)),
         Err(error) => {
             gateway.watch.metrics().refused();
+            gateway.clerks.failed(&subject, error.status(), error.code());
             Err(error.into())
         }
     };
@@ -112,15 +118,29 @@ fn understand(
     wishes::apply(request, std::mem::take(&mut head.headers), began)
 }
 
-async fn ask(gateway: &Gateway, request: outrigger::Request) -> Result<Answer, Box<Failure>> {
-    let model = request.model().to_owned();
-    let call = gateway.client.send(request);
-    let answered = tokio::select! {
-        answered = call => answered,
-        () = gateway.phases.reached(Phase::Over) => return Err(ApiError::draining().into()),
+async fn ask(
+    gateway: &Gateway,
+    request: outrigger::Request,
+    mut subject: Subject,
+) -> Result<Answer, Box<Failure>> {
+    let model: Arc<str> = request.model().into();
+    (subject.model, subject.stream) = (Arc::clone(&model), request.is_stream());
+    let account = gateway.clerks.open(subject);
+    let answered = {
+        let call = gateway.client.send(request.watch(account.watcher()));
+        tokio::select! {
+            answered = call => Some(answered),
+            () = gateway.phases.reached(Phase::Over) => None,
+        }
+    };
+    let Some(answered) = answered else {
+        let error = ApiError::draining();
+        account.failed(error.status(), error.code());
+        return Err(error.into());
     };
     answered.map_err(|error| {
         gateway.watch.metrics().unrouted(&gateway.client, &model, &error);
+        account.failed(error.status(), error.code());
         error.into()
     })
 }

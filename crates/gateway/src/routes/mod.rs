@@ -27,13 +27,14 @@ use serde::Serialize;
 
 use self::error::ApiError;
 pub(crate) use self::{provenance::stamp_untried, stream::FLUSH};
-use crate::{load::Load, phase::Phases, watch::Watch};
+use crate::{clerk::Clerks, load::Load, phase::Phases, watch::Watch};
 
 /// What the routes share.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     pub(crate) client: Client,
     pub(crate) watch: Watch,
+    pub(crate) clerks: Clerks,
     pub(crate) phases: Phases,
     pub(crate) load: Arc<Load>,
     /// Bytes of a request's body at most.
