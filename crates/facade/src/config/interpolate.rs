@@ -5,29 +5,26 @@
 //! the syntax nor smuggle in a key, and positions stay those of the file. What came from elsewhere is not
 //! looked into again. `$${` writes a plain `${`.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-};
-
-/// The longest file that a value may be: far above any key or certificate.
-const MOST_BYTES: u64 = 64 * 1024;
+use std::{io, path::Path};
 
 /// Looks up a variable of the environment.
 pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Reads a file whole.
+pub(super) type Files<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
 /// The value of a string, where it is not what is written: `None` says that it is.
 ///
 /// # Errors
 /// What is wrong, in words; no value of a variable or content of a file is among them.
-pub(super) fn resolve(written: &str, env: Env<'_>) -> Result<Option<String>, String> {
+pub(super) fn resolve(written: &str, env: Env<'_>, files: Files<'_>) -> Result<Option<String>, String> {
     let is_file = written.starts_with("file:/");
     if !is_file && !written.contains("${") {
         return Ok(None);
     }
     let value = substitute(written, env)?;
     match value.strip_prefix("file:").filter(|_| is_file) {
-        Some(path) => read(path).map(Some),
+        Some(path) => content(path, written, files).map(Some),
         None => Ok(Some(value)),
     }
 }
@@ -73,26 +70,23 @@ fn variable(inside: &str, env: Env<'_>) -> Result<String, String> {
     }
 }
 
-/// A file's content without the line break at its end.
-fn read(path: &str) -> Result<String, String> {
-    let content = File::open(path).and_then(|file| {
-        let mut content = String::new();
-        file.take(MOST_BYTES + 1).read_to_string(&mut content)?;
-        if content.len() as u64 > MOST_BYTES {
-            return Err(io::Error::other("it is over 64 KiB"));
-        }
-        Ok(content)
-    });
-    match content {
-        Ok(content) => {
-            Ok(content.strip_suffix('\n').map_or(&*content, |line| line.trim_end_matches('\r')).to_owned())
-        }
-        Err(error) => Err(format!("cannot read the file `{path}`: {error}")),
+/// A file's content without the line breaks at its end. It is named as it is written: a variable in its path may
+/// be secret.
+fn content(path: &str, written: &str, files: Files<'_>) -> Result<String, String> {
+    let shown = written.strip_prefix("file:").unwrap_or(written);
+    let content =
+        files(Path::new(path)).map_err(|error| format!("cannot read the file `{shown}`: {error}"))?;
+    let value = content.trim_end_matches(['\r', '\n']);
+    if value.trim().is_empty() {
+        return Err(format!("the file `{shown}` is empty"));
     }
+    Ok(value.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{io, path::Path};
+
     use super::resolve;
 
     fn env(name: &str) -> Option<String> {
@@ -104,8 +98,17 @@ mod tests {
         }
     }
 
+    fn files(path: &Path) -> io::Result<String> {
+        match path.to_str() {
+            Some("/run/secrets/key") => Ok("sk-2\r\n\n".to_owned()),
+            Some("/run/secrets/sk-1") => Ok("${KEY}".to_owned()),
+            Some("/run/secrets/empty") => Ok(" \n".to_owned()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
     fn check(written: &str, expected: Result<Option<&str>, &str>) {
-        match (resolve(written, &env), expected) {
+        match (resolve(written, &env, &files), expected) {
             (Ok(value), Ok(expected)) => assert_eq!(value.as_deref(), expected, "{written}"),
             (Err(message), Err(part)) => assert!(message.contains(part), "{written}: {message}"),
             (got, expected) => panic!("{written}: {got:?}, expected {expected:?}"),
@@ -131,11 +134,20 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_read_once_and_without_its_last_line_break() {
+        check("file:/run/secrets/key", Ok(Some("sk-2")));
+        check("file:/run/secrets/${KEY}", Ok(Some("${KEY}")));
+        check("see file:/run/secrets/key", Ok(None));
+    }
+
+    #[test]
     fn what_cannot_be_resolved_is_said() {
         check("${NO}", Err("the variable `NO` is not set"));
         check("${NO", Err("not closed"));
         check("${}", Err("no name of a variable"));
         check("${1A}", Err("no name of a variable"));
         check("file:/nowhere/at/all", Err("cannot read the file `/nowhere/at/all`"));
+        check("file:/nowhere/${KEY}", Err("cannot read the file `/nowhere/${KEY}`"));
+        check("file:/run/secrets/empty", Err("the file `/run/secrets/empty` is empty"));
     }
 }

@@ -3,7 +3,8 @@
 //! A [`Config`] is made in code or read from TOML; both pass the same check when a client is built from it,
 //! so no client runs with a target that leads nowhere. Reading tells all faults of a file at once, each with
 //! file, line, column, the way to the value and the word that was probably meant. Nothing here touches the
-//! environment or a clock: variables are looked up through an argument.
+//! environment or a clock: variables are looked up through an argument. So are the files that values name
+//! (`file:/run/secrets/key`); [`read_file`] is what reads them where nothing else is said.
 //!
 //! ```
 //! use outrigger::config::{Config, Model, Provider, Target};
@@ -19,6 +20,7 @@
 mod check;
 mod fault;
 mod file;
+mod files;
 mod interpolate;
 mod model;
 mod nearest;
@@ -33,6 +35,7 @@ mod timeouts;
 mod values;
 
 pub use fault::{Fault, Faults, Path, Place, Warning};
+pub use files::read_file;
 pub use model::{Model, Price, Target};
 pub use provider::{CheckKind, GLOBAL, HealthCheck, Limits, Provider, Region};
 pub use retry::{Hedge, MOST_ATTEMPTS, Retry};

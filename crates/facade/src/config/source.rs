@@ -3,6 +3,8 @@
 //! One file serves several owners: the client reads its tables, the gateway its own, and both tell faults the
 //! same way. So the document is shared, and each owner reads the tables that it knows.
 
+use std::fmt;
+
 use serde::de::DeserializeOwned;
 use toml::{
     Spanned,
@@ -11,15 +13,18 @@ use toml::{
 
 use super::{
     fault::{Fault, Faults, Path, Place, Step},
-    interpolate::{self, Env},
+    files::read_file,
+    interpolate::{self, Env, Files},
     read::{self, Keys, Marks, Node, Placed, Spot},
 };
 
 /// The largest file that is read: 4 MiB, thousands of times what the largest known configuration takes.
 pub const MOST_BYTES: usize = 4 * 1024 * 1024;
 
-/// A parsed configuration file.
-#[derive(Debug)]
+/// Where values come from that are not written: the environment, other files.
+type Elsewhere<'a> = (Env<'a>, Files<'a>);
+
+/// A parsed configuration file. Its `Debug` shows its name alone: the rest holds credentials.
 pub struct Document<'a> {
     name: String,
     text: &'a str,
@@ -33,15 +38,36 @@ pub struct Document<'a> {
     unresolved: Vec<Placed>,
 }
 
+impl fmt::Debug for Document<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 impl<'a> Document<'a> {
-    /// Parses a file. `name` is what messages call it; `env` looks up variables for `${VAR}`.
+    /// Parses a file. `name` is what messages call it; `env` looks up variables for `${VAR}`; values that are
+    /// files are read by [`read_file`].
     ///
-    /// A variable that is not set is a fault of the table it stands in, told when that is read.
+    /// # Errors
+    /// As those of [`parse_with`](Self::parse_with).
+    pub fn parse(text: &'a str, name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        Self::parse_with(text, name, env, &read_file)
+    }
+
+    /// Parses a file without touching anything but its arguments: `files` reads those that values name.
+    ///
+    /// A variable that is not set, and a file that cannot be read or is empty, is a fault of the table it
+    /// stands in, told when that is read.
     ///
     /// # Errors
     /// The text is over [`MOST_BYTES`], or is not TOML; every error of syntax that the parser can tell apart
     /// is told.
-    pub fn parse(text: &'a str, name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+    pub fn parse_with(
+        text: &'a str,
+        name: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+        files: &dyn Fn(&std::path::Path) -> std::io::Result<String>,
+    ) -> Result<Self, Faults> {
         let mut document = Self {
             name: name.to_owned(),
             text,
@@ -66,7 +92,7 @@ impl<'a> Document<'a> {
             return Err(faults);
         }
         document.root = root.into_inner();
-        document.resolve(env);
+        document.resolve((env, files));
         Ok(document)
     }
 
@@ -147,29 +173,35 @@ impl<'a> Document<'a> {
     }
 
     /// Puts in what `${VAR}` and `file:/path` stand for.
-    fn resolve(&mut self, env: Env<'_>) {
+    fn resolve(&mut self, from: Elsewhere<'_>) {
         let mut root = std::mem::take(&mut self.root);
-        self.resolve_table(&mut root, &Path::default(), env);
+        self.resolve_table(&mut root, &Path::default(), from);
         self.root = root;
     }
 
-    fn resolve_table(&mut self, table: &mut DeTable<'a>, path: &Path, env: Env<'_>) {
+    fn resolve_table(&mut self, table: &mut DeTable<'a>, path: &Path, from: Elsewhere<'_>) {
         for (key, value) in table.iter_mut() {
-            self.resolve_value(value, key.span().start, &path.key(key.get_ref()), env);
+            self.resolve_value(value, key.span().start, &path.key(key.get_ref()), from);
         }
     }
 
-    fn resolve_value(&mut self, value: &mut Spanned<DeValue<'a>>, spot: Spot, path: &Path, env: Env<'_>) {
+    fn resolve_value(
+        &mut self,
+        value: &mut Spanned<DeValue<'a>>,
+        spot: Spot,
+        path: &Path,
+        from: Elsewhere<'_>,
+    ) {
         let offset = value.span().start;
         match value.get_mut() {
-            DeValue::Table(table) => self.resolve_table(table, path, env),
+            DeValue::Table(table) => self.resolve_table(table, path, from),
             DeValue::Array(list) => {
                 for (index, element) in list.iter_mut().enumerate() {
                     let spot = element.span().start;
-                    self.resolve_value(element, spot, &path.index(index), env);
+                    self.resolve_value(element, spot, &path.index(index), from);
                 }
             }
-            DeValue::String(text) => match interpolate::resolve(text, env) {
+            DeValue::String(text) => match interpolate::resolve(text, from.0, from.1) {
                 Ok(None) => {}
                 Ok(Some(resolved)) => {
                     self.marks.foreign.insert(spot, text.to_string());

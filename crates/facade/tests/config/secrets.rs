@@ -1,5 +1,7 @@
 //! A secret appears in no message, in no `Debug`, and in no JSON.
 
+use outrigger::config::{Config, Document, read_file};
+
 use super::read;
 
 /// **Secrets stay secret.** Wherever a credential stands and however malformed it is, neither the
@@ -87,4 +89,53 @@ fn a_key_is_read_from_a_file() {
     std::fs::remove_file(&key).unwrap();
     let told = read(&text).map(|_| ()).unwrap_err().to_string();
     assert!(told.starts_with("outrigger.toml:4:11: providers.p.api_key: cannot read the file"), "{told}");
+}
+
+/// **A secret may stand in a file wherever one may stand in the configuration.** It comes without the line
+/// break that every editor puts at its end.
+#[test]
+fn keys_and_headers_are_read_from_files() {
+    let files = |path: &std::path::Path| match path.to_str() {
+        Some("/run/secrets/key") => Ok("sk-in-a-file\n".to_owned()),
+        Some("/run/secrets/team") => Ok("team-in-a-file\r\n".to_owned()),
+        other => panic!("nobody named {other:?}"),
+    };
+    let text = "[providers.p]\ndialect = \"openai\"\nbase_url = \"http://a\"\n\
+                api_key = \"file:/run/secrets/key\"\nheaders = { x-team = \"file:/run/secrets/team\" }\n";
+    let document = Document::parse_with(text, "outrigger.toml", &|_| None, &files).unwrap();
+    let (config, _) = Config::from_document(&document, &[]).unwrap();
+    let provider = &config.providers[0].1;
+    assert_eq!(provider.api_key.as_ref().unwrap().expose(), "sk-in-a-file");
+    assert_eq!(provider.regions[0].1.headers[0].1.expose(), "team-in-a-file");
+    assert!(!format!("{document:?}{config:?}").contains("in-a-file"));
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_is_a_fault_with_its_place() {
+    let files = |path: &std::path::Path| match path.to_str() {
+        Some("/run/secrets/empty") => Ok("\n".to_owned()),
+        Some("/run/secrets/closed") => Err(std::io::ErrorKind::PermissionDenied.into()),
+        _ => Ok("sk-first-line\nsk-second-line\n".to_owned()),
+    };
+    let cases = [
+        ("empty", "providers.p.api_key: the file `/run/secrets/empty` is empty"),
+        ("closed", "providers.p.api_key: cannot read the file `/run/secrets/closed`: permission denied"),
+        ("lines", "providers.p.api_key: the value holds a line break"),
+    ];
+    for (name, expected) in cases {
+        let text = format!(
+            "[providers.p]\ndialect = \"openai\"\nbase_url = \"http://a\"\napi_key = \"file:/run/secrets/{name}\""
+        );
+        let document = Document::parse_with(&text, "outrigger.toml", &|_| None, &files).unwrap();
+        let told = Config::from_document(&document, &[]).map(|_| ()).unwrap_err().to_string();
+        assert!(told.starts_with(&format!("outrigger.toml:4:11: {expected}")), "{told}");
+        assert!(!told.contains("sk-"), "{told}");
+    }
+}
+
+/// A pipe is waited for until somebody writes, and so would be the whole program.
+#[test]
+fn only_regular_files_are_read() {
+    let told = read_file(std::path::Path::new("/dev/null")).unwrap_err().to_string();
+    assert!(told.contains("no regular file"), "{told}");
 }
