@@ -9,6 +9,8 @@ mod azure;
 mod code;
 #[path = "config/faults.rs"]
 mod faults;
+#[path = "config/presets.rs"]
+mod presets;
 #[path = "config/reading.rs"]
 mod reading;
 #[path = "config/secrets.rs"]

@@ -1,13 +1,11 @@
 //! From a document to a [`Config`]: which table becomes what, and what lies over what.
 
 use serde::{Deserialize, de::IgnoredAny};
-use wire::Dialect;
 
 use super::{
-    Config, Document, Faults, HealthCheck, Model, Provider, Region, Secret, Target, Warning, check,
+    Config, Document, Faults, Model, Target, Warning, check,
     fault::{Fault, Path, Step},
-    nearest,
-    provider::GLOBAL,
+    nearest, provider_table,
     read::Keys,
     source::Tables,
 };
@@ -17,44 +15,6 @@ const TABLES: Keys = &["timeouts", "retry", "hedge", "breaker", "routing", "near
 
 /// The tables that a model may have its own of.
 const OF_MODELS: Keys = &["timeouts", "retry", "hedge", "breaker", "routing"];
-
-/// What a provider may say for all of its regions.
-const OF_REGIONS: Keys = &["weight", "headers", "api_version", "ca_file", "proxy", "connections", "limits"];
-
-/// The same and the URL: a provider of one region.
-const OF_ONE_REGION: Keys =
-    &["base_url", "weight", "headers", "api_version", "ca_file", "proxy", "connections", "limits"];
-
-/// `[providers.NAME]` without what belongs to its regions, which is read with them.
-#[derive(Deserialize)]
-struct ProviderTable {
-    #[serde(deserialize_with = "dialect")]
-    dialect: Dialect,
-    #[serde(default)]
-    api_key: Option<Secret>,
-    #[serde(default)]
-    health_check: Option<HealthCheck>,
-    #[serde(default)]
-    forward_headers: Vec<String>,
-    #[serde(default, rename = "regions")]
-    _regions: IgnoredAny,
-    #[serde(default, rename = "base_url")]
-    _base_url: IgnoredAny,
-    #[serde(default, rename = "weight")]
-    _weight: IgnoredAny,
-    #[serde(default, rename = "headers")]
-    _headers: IgnoredAny,
-    #[serde(default, rename = "api_version")]
-    _api_version: IgnoredAny,
-    #[serde(default, rename = "ca_file")]
-    _ca_file: IgnoredAny,
-    #[serde(default, rename = "proxy")]
-    _proxy: IgnoredAny,
-    #[serde(default, rename = "connections")]
-    _connections: IgnoredAny,
-    #[serde(default, rename = "limits")]
-    _limits: IgnoredAny,
-}
 
 /// `[models.NAME]` without its tables, which are read over those of the whole configuration.
 #[derive(Deserialize)]
@@ -75,12 +35,6 @@ struct ModelTable {
     _routing: IgnoredAny,
 }
 
-fn dialect<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Dialect, D::Error> {
-    const NAMES: Keys = &[Dialect::OpenAi.as_str(), Dialect::Azure.as_str(), Dialect::Anthropic.as_str()];
-    let name = String::deserialize(deserializer)?;
-    name.parse().map_err(|_| serde::de::Error::unknown_variant(&name, NAMES))
-}
-
 /// Reads a configuration; `others` are the tables that belong to somebody else.
 pub(super) fn config(document: &Document<'_>, others: &[&str]) -> Result<(Config, Vec<Warning>), Faults> {
     let mut tables = document.tables();
@@ -96,7 +50,7 @@ pub(super) fn config(document: &Document<'_>, others: &[&str]) -> Result<(Config
         breaker: tables.read(&["breaker"]).unwrap_or_default(),
         routing: tables.read(&["routing"]).unwrap_or_default(),
         near: each(&mut tables, &["near"], |tables, path| tables.read(path)),
-        providers: each(&mut tables, &["providers"], provider),
+        providers: each(&mut tables, &["providers"], provider_table::provider),
         models: each(&mut tables, &["models"], model),
     };
     let mut faults = tables.faults(TABLES);
@@ -127,7 +81,7 @@ pub(super) fn config(document: &Document<'_>, others: &[&str]) -> Result<(Config
 }
 
 /// Reads each entry of a table, in the order of the file; faulty ones are left out.
-fn each<'d, T>(
+pub(super) fn each<'d, T>(
     tables: &mut Tables<'d>,
     path: &[&str],
     read: impl Fn(&mut Tables<'d>, &[&str]) -> Option<T>,
@@ -140,28 +94,6 @@ fn each<'d, T>(
             Some((key, value))
         })
         .collect()
-}
-
-fn provider(tables: &mut Tables<'_>, path: &[&str]) -> Option<Provider> {
-    let table: Option<ProviderTable> = tables.read(path);
-    let below = |key| path.iter().copied().chain([key]).collect::<Vec<&str>>();
-    let regions_path = below("regions");
-    let regions = match (tables.has(&below("base_url")), tables.has(&regions_path)) {
-        (true, true) => {
-            let path = Path::new(below("base_url"));
-            let fault = Fault::new(path, "the provider has regions too");
-            tables.fault(fault.help("move it into a region of its own".to_owned()));
-            Vec::new()
-        }
-        (true, false) => {
-            tables.part(path, OF_ONE_REGION).map(|region| (GLOBAL.to_owned(), region)).into_iter().collect()
-        }
-        (false, _) => each(tables, &regions_path, |tables, region_path| {
-            tables.over::<Region>(region_path, path, Some(OF_REGIONS))
-        }),
-    };
-    let ProviderTable { dialect, api_key, health_check, forward_headers, .. } = table?;
-    Some(Provider { dialect, api_key, health_check, forward_headers, regions })
 }
 
 fn model(tables: &mut Tables<'_>, path: &[&str]) -> Option<Model> {

@@ -9,13 +9,8 @@ pub(super) fn help<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> 
     const LISTED: usize = 12;
 
     let known: Vec<&str> = known.into_iter().collect();
-    let near = known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| distance * 3 <= word.chars().count().max(candidate.chars().count()))
-        .min_by_key(|(distance, _)| *distance);
-    match (near, known.as_slice()) {
-        (Some((_, candidate)), _) => Some(format!("did you mean `{candidate}`?")),
+    match (near(word, &known), known.as_slice()) {
+        (Some(candidate), _) => Some(format!("did you mean `{candidate}`?")),
         (None, []) => None,
         (None, few) if few.len() <= LISTED => Some(format!("known: {}", quoted(few))),
         (None, many) => {
@@ -25,7 +20,17 @@ pub(super) fn help<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> 
     }
 }
 
-fn quoted(words: &[&str]) -> String {
+/// The known word that a slip of the fingers would make this one of.
+pub(super) fn near<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), *candidate))
+        .filter(|(distance, candidate)| distance * 3 <= word.chars().count().max(candidate.chars().count()))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+pub(super) fn quoted(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use url::Url;
 use wire::Dialect;
 
-use super::{Fault, Faults, Path, Secret};
+use super::{Fault, Faults, Path, Preset, Secret};
 
 /// The region of a provider that has but one base URL.
 pub const GLOBAL: &str = "global";
@@ -51,6 +51,14 @@ impl Provider {
     /// A provider that speaks Anthropic's API.
     pub const fn anthropic() -> Self {
         Self::new(Dialect::Anthropic)
+    }
+
+    /// A provider whose hosts are known, at these of its regions; see [`Preset`].
+    ///
+    /// # Errors
+    /// No such preset, no such region of it, or a preset with a word to be filled in by [`Preset::with`].
+    pub fn preset<R: AsRef<str>>(name: &str, regions: impl IntoIterator<Item = R>) -> Result<Self, Faults> {
+        Preset::named(name)?.provider(regions)
     }
 
     /// Sends this key.
@@ -126,45 +134,27 @@ pub enum CheckKind {
 /// One place where a provider is reached: table `[providers.NAME.regions.REGION]`.
 ///
 /// In a file all but `base_url` may stand on the provider, for those of its regions that say nothing else.
-#[derive(Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Region {
     /// The API's root with its version, `http` or `https`.
-    #[serde(deserialize_with = "super::values::url")]
     pub base_url: Url,
     /// Its own key. Absent: the provider's.
-    #[serde(default)]
     pub api_key: Option<Secret>,
     /// Its share beside other regions; above 0. Default 1.
-    #[serde(default = "one")]
     pub weight: f64,
     /// Headers that go with each request. Their values may be secret.
-    #[serde(default, deserialize_with = "super::values::in_order")]
     pub headers: Vec<(String, Secret)>,
     /// Azure's `api-version`, which its paths below deployments need. Absent: none is sent.
-    #[serde(default)]
     pub api_version: Option<String>,
     /// PEM file of certificate authorities to trust instead of the system's.
-    #[serde(default)]
     pub ca_file: Option<PathBuf>,
     /// Proxy to go through. Absent: a direct connection, whatever the environment says.
-    #[serde(default, deserialize_with = "super::values::some_url")]
     pub proxy: Option<Url>,
     /// How many HTTP/2 connections to spread over. Default 1.
-    #[serde(default = "one_connection")]
     pub connections: NonZeroU16,
     /// What the provider allows here.
-    #[serde(default)]
     pub limits: Limits,
-}
-
-const fn one() -> f64 {
-    1.0
-}
-
-const fn one_connection() -> NonZeroU16 {
-    NonZeroU16::MIN
 }
 
 impl Region {
@@ -173,12 +163,12 @@ impl Region {
         Self {
             base_url,
             api_key: None,
-            weight: one(),
+            weight: 1.0,
             headers: Vec::new(),
             api_version: None,
             ca_file: None,
             proxy: None,
-            connections: one_connection(),
+            connections: NonZeroU16::MIN,
             limits: Limits::default(),
         }
     }
