@@ -19,6 +19,7 @@ mod phase;
 mod query;
 mod request_id;
 mod routes;
+mod schema;
 mod server;
 mod settings;
 mod signals;

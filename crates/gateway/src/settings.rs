@@ -83,6 +83,16 @@ impl Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
 
+impl Size {
+    /// As a file writes it.
+    pub(crate) fn written(self) -> String {
+        let units = [(1 << 30, "GiB"), (MIB, "MiB"), (1 << 10, "KiB")];
+        let unit = units.into_iter().find(|(unit, _)| self.0 >= *unit && self.0.is_multiple_of(*unit));
+        let (unit, name) = unit.unwrap_or((1, "B"));
+        format!("{}{name}", self.0 / unit)
+    }
+}
+
 impl FromStr for Size {
     type Err = String;
 
@@ -128,6 +138,9 @@ mod tests {
     fn sizes_have_units() {
         assert_eq!("32MiB".parse(), Ok(Size(33_554_432)));
         assert_eq!("7 KiB".parse(), Ok(Size(7168)));
+        for size in ["1GiB", "8MiB", "7KiB", "1025B", "0B"] {
+            assert_eq!(size.parse::<Size>().unwrap().written(), size);
+        }
         for bad in ["32", "", "MiB", "1.5MiB", "-1B", "1MB", "99999999999GiB"] {
             assert!(bad.parse::<Size>().is_err(), "{bad}");
         }

@@ -11,14 +11,15 @@ use super::{
 };
 
 /// The tables that a client reads.
-const TABLES: Keys = &["timeouts", "retry", "hedge", "breaker", "routing", "near", "providers", "models"];
+pub(super) const TABLES: Keys =
+    &["timeouts", "retry", "hedge", "breaker", "routing", "near", "providers", "models"];
 
 /// The tables that a model may have its own of.
 const OF_MODELS: Keys = &["timeouts", "retry", "hedge", "breaker", "routing"];
 
 /// `[models.NAME]` without its tables, which are read over those of the whole configuration.
 #[derive(Deserialize)]
-struct ModelTable {
+pub(super) struct ModelTable {
     #[serde(default)]
     residency: Option<Vec<String>>,
     #[serde(default)]

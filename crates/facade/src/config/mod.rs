@@ -31,6 +31,7 @@ mod read;
 mod retry;
 mod routing;
 mod rules;
+pub mod schema;
 mod secret;
 mod source;
 mod timeouts;

@@ -20,7 +20,7 @@ const OF_ONE_REGION: Keys =
 
 /// `[providers.NAME]` without what belongs to its regions, which is read with them.
 #[derive(Deserialize)]
-struct ProviderTable {
+pub(super) struct ProviderTable {
     #[serde(default, deserialize_with = "dialect")]
     dialect: Option<Dialect>,
     #[serde(default)]
@@ -54,7 +54,7 @@ struct ProviderTable {
 /// `[providers.NAME.regions.REGION]`, which may leave its URL to a preset.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RegionTable {
+pub(super) struct RegionTable {
     #[serde(default, deserialize_with = "super::values::some_url")]
     base_url: Option<Url>,
     #[serde(default)]

@@ -6,6 +6,7 @@ mod check;
 mod demo;
 pub(crate) mod log;
 pub(crate) mod out;
+mod schema;
 mod serve;
 mod sim;
 
@@ -30,6 +31,8 @@ enum Verb {
     Serve(serve::Args),
     Check(check::Args),
     Sim(sim::Args),
+    /// Print the JSON Schema of the configuration file
+    Schema,
 }
 
 /// Runs the verb that the process was started with.
@@ -39,6 +42,7 @@ pub(crate) fn run(env: Env<'_>) -> ExitCode {
         Verb::Serve(args) => serve::run(&args, env),
         Verb::Check(args) => check::run(&args, env),
         Verb::Sim(args) => sim::run(&args),
+        Verb::Schema => schema::run(),
     };
     log::finish();
     match done {

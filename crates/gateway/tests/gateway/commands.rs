@@ -10,20 +10,20 @@ use crate::support::{file, soon};
 const SOUND: &str = "[providers.a]\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n\
                      [models.chat]\ntargets = [{ provider = \"a\", model = \"gpt-4.1\" }]\n";
 
-struct Run {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
-async fn run(args: &[&str]) -> Run {
+pub(crate) async fn run(args: &[&str]) -> Run {
     let output = soon(Command::new(env!("CARGO_BIN_EXE_outrigger")).args(args).stdin(Stdio::null()).output());
     let output = output.await.unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Run { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
-async fn check(text: &str, more: &[&str]) -> Run {
+pub(crate) async fn check(text: &str, more: &[&str]) -> Run {
     let path = file(text).display().to_string();
     run(&[&["check", &path], more].concat()).await
 }

@@ -16,5 +16,6 @@ mod hostile;
 mod kinds;
 mod lifecycle;
 mod operators;
+mod schema;
 mod streams;
 mod support;

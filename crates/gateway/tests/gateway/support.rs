@@ -150,6 +150,7 @@ type Log = Arc<Mutex<String>>;
 
 /// Starts `outrigger serve` with this file, on ports of its own.
 async fn serve(text: &str) -> (Child, Log, SocketAddr, SocketAddr) {
+    assert_eq!(crate::schema::faults(text), "", "what is served, the schema takes:\n{text}");
     let mut child = Command::new(env!("CARGO_BIN_EXE_outrigger"))
         .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config"])
         .arg(file(text))

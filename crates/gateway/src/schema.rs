@@ -1,0 +1,110 @@
+//! The JSON Schema of the configuration file: the client's tables by the client, the gateway's own here.
+
+use outrigger::config::schema::{
+    self,
+    words::{defined, duration, each, flag, list, needs, or, pattern, table, text, whole, written},
+};
+use serde_json::{Value, json};
+
+use crate::settings::{Settings, Size};
+
+/// The whole file.
+pub(crate) fn schema() -> Value {
+    let redis = defined("Where it is, `redis://HOST:PORT`; it may hold a password.", "secret");
+    let fleet = needs(
+        table("Replicas that share quota, spend, cooldowns and circuit news.", [("redis", redis)]),
+        &["redis"],
+    );
+    schema::schema([
+        ("server", server()),
+        ("keys", each("Callers' keys, by the name of who holds each.", key())),
+        ("fleet", fleet),
+    ])
+}
+
+fn server() -> Value {
+    let default = Settings::default();
+    let size = |about: &str, size: Size| or(pattern(about, "^[0-9]+ *(B|KiB|MiB|GiB)$"), size.written());
+    let time = |about, default| or(duration(about), written(default));
+    let address = |about, default: std::net::SocketAddr| or(text(about), default.to_string());
+    table(
+        "Where the gateway listens, and how much it takes on.",
+        [
+            ("listen", address("Where callers come in: plain HTTP/1.1 and HTTP/2.", default.listen)),
+            ("admin", address("Where operators come in.", default.admin)),
+            ("region", text("Where this gateway stands: the preferred region of models that name none.")),
+            (
+                "allow_open",
+                or(
+                    flag("Whether `listen` may be reached from other machines though callers have no keys."),
+                    default.allow_open,
+                ),
+            ),
+            (
+                "hosts",
+                list(
+                    "Further names by which a loopback listener and the admin port may be called.",
+                    text("A name."),
+                ),
+            ),
+            ("max_body", size("A request's body at most.", default.max_body)),
+            (
+                "max_held_answer",
+                size("A plain answer at most that is held until it is whole.", default.max_held_answer),
+            ),
+            ("max_buffered", size("Bodies of all requests together at most.", default.max_buffered)),
+            ("max_concurrent", or(whole("Requests at once at most.", 0, u32::MAX), default.max_concurrent)),
+            ("header_timeout", time("For a connection to bring its first request.", default.header_timeout)),
+            ("drain", time("For what runs to finish when the gateway is told to stop.", default.drain)),
+            ("early_status", or(early_status(), "off")),
+            ("state_dir", or(text("Where spend is kept; empty for memory only."), default.state_dir)),
+        ],
+    )
+}
+
+fn early_status() -> Value {
+    json!({
+        "description": "`off`, or after how long status and headers leave before the first content.",
+        "anyOf": [{ "const": "off" }, { "$ref": "#/$defs/duration" }],
+    })
+}
+
+/// `[keys.NAME]`.
+fn key() -> Value {
+    let amount = json!({ "type": "number", "description": "USD.", "minimum": 0 });
+    let budget = [("amount", amount), ("every", duration("The period."))];
+    let hash = pattern("What `outrigger keys new` prints.", "^sha256:");
+    table(
+        "A caller's key, and what it may.",
+        [
+            ("hash", hash),
+            (
+                "models",
+                list(
+                    "The models that it may ask. Absent: all.",
+                    text("A model, by the name that callers use."),
+                ),
+            ),
+            ("requests_per_minute", whole("Requests a minute.", 1, u32::MAX)),
+            ("tokens_per_minute", whole("Tokens a minute, read and written.", 1, u32::MAX)),
+            ("budget_usd", needs(table("What it may cost in a period.", budget), &["amount", "every"])),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use outrigger::config::schema::words::keys_of;
+
+    use super::*;
+
+    /// Fails if a key is added to the table and forgotten in the schema.
+    #[test]
+    fn the_schema_has_the_keys_of_the_gateways_tables() {
+        let known: BTreeSet<&str> = keys_of::<Settings>().iter().copied().collect();
+        let written = server()["properties"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(known, written.iter().map(String::as_str).collect());
+    }
+}
