@@ -1,4 +1,4 @@
-//! The configuration file, read whole: the client's tables by the client, `[server]` here.
+//! The configuration file, read whole: the client's tables by the client, `[server]` and `[keys]` here.
 
 use outrigger::{
     Config,
@@ -6,7 +6,10 @@ use outrigger::{
 };
 use serde::de::IgnoredAny;
 
-use crate::settings::Settings;
+use crate::{
+    auth::entry::{self, Entries},
+    settings::Settings,
+};
 
 /// The tables that are not the client's.
 const OTHERS: [&str; 3] = ["server", "keys", "fleet"];
@@ -17,8 +20,8 @@ pub(crate) struct File {
     pub(crate) settings: Settings,
     pub(crate) config: Config,
     pub(crate) warnings: Vec<Warning>,
-    /// Whether the file has callers' keys. This version cannot check them, so it must not serve as if it did.
-    pub(crate) has_keys: bool,
+    /// The callers' keys. None: everyone may come in.
+    pub(crate) keys: Entries,
     /// The listener that the file alone leaves open to the network by mistake. A flag may choose another one.
     pub(crate) open_listen: Option<Fault>,
 }
@@ -31,19 +34,32 @@ impl File {
     pub(crate) fn read(text: &str, name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let document = Document::parse(text, name, env)?;
         let server = document.table::<Settings>("server");
-        let (settings, (mut config, mut warnings)) = match (server, Config::from_document(&document, &OTHERS))
-        {
-            (Ok(settings), Ok(client)) => (settings.unwrap_or_default(), client),
-            (Err(ours), Err(theirs)) => return Err(ours.and(theirs)),
-            (Err(faults), Ok(_)) | (Ok(_), Err(faults)) => return Err(faults),
+        let client = Config::from_document(&document, &OTHERS);
+        let keys = keys(&document, client.as_ref().ok().map(|(config, _)| config));
+        let (settings, keys, (mut config, mut warnings)) = match (server, keys, client) {
+            (Ok(settings), Ok(keys), Ok(client)) => (settings.unwrap_or_default(), keys, client),
+            (settings, keys, client) => {
+                let faults = [settings.err(), keys.err(), client.err()].into_iter().flatten();
+                // One of the three is a fault, or the arm above had been taken.
+                return Err(faults
+                    .reduce(Faults::and)
+                    .unwrap_or_else(|| Fault::new(Path::default(), "").into()));
+            }
         };
         let mut warn = |path: &[&str], message: &str| {
             warnings.push(document.place(Fault::new(Path::new(path.iter().copied()), message)));
         };
         let has = |table: &str| matches!(document.table::<IgnoredAny>(table), Ok(Some(_)) | Err(_));
-        let has_keys = has("keys");
-        if has_keys {
-            warn(&["keys"], "this version checks no callers' keys; `serve` refuses to start with them");
+        if keys.is_empty() && has("keys") {
+            warn(&["keys"], "there is no key in it, so callers need none");
+        }
+        for (name, entry) in &keys {
+            if entry.is_limited() {
+                warn(
+                    &["keys", name],
+                    "this version checks the key and its models, and holds no limits and no budget",
+                );
+            }
         }
         if has("fleet") {
             warn(&["fleet"], "this version shares nothing with other replicas; each stands alone");
@@ -57,10 +73,10 @@ impl File {
             warn(&["server", "region"], "no provider has a region of this name, so none is preferred");
         }
         warnings.sort_by_key(|warning| warning.place.as_ref().map(|place| (place.line, place.column)));
-        let open_listen = settings
-            .forbids_listen()
-            .map(|message| document.place(Fault::new(Path::new(["server", "listen"]), message)));
-        Ok(Self { settings, config, warnings, has_keys, open_listen })
+        let file = Self { settings, keys, config, warnings, open_listen: None };
+        let place = |message| document.place(Fault::new(Path::new(["server", "listen"]), message));
+        let open_listen = file.may_serve().err().map(place);
+        Ok(Self { open_listen, ..file })
     }
 
     /// What forbids to serve, once flags have been laid over the file.
@@ -68,11 +84,15 @@ impl File {
     /// # Errors
     /// A sentence that says what to do.
     pub(crate) fn may_serve(&self) -> Result<(), String> {
-        if self.has_keys {
-            return Err("this version checks no callers' keys; remove [keys], and let what stands in front check them".into());
-        }
-        self.settings.forbids_listen().map_or(Ok(()), Err)
+        self.settings.forbids_listen(!self.keys.is_empty()).map_or(Ok(()), Err)
     }
+}
+
+/// The callers' keys of a document. Their models are looked for where the client's configuration could be read.
+fn keys(document: &Document<'_>, config: Option<&Config>) -> Result<Entries, Faults> {
+    let entries = entry::read(document)?;
+    let faults = entry::faults(&entries, config).into_iter().map(|fault| document.place(fault));
+    Faults::of(faults.collect()).map_or(Ok(entries), Err)
 }
 
 /// Prefers a region in all models that name none; `false` when no provider has it.
@@ -144,7 +164,7 @@ state_dir = ""
 
     #[test]
     fn what_this_version_cannot_do_is_said() {
-        let text = "[server]\nregion = \"mars\"\nstate_dir = \"x\"\n[keys.a]\nhash = \"sha256:00\"\n[fleet]\nredis = \"redis://x\"";
+        let text = "[server]\nregion = \"mars\"\nstate_dir = \"x\"\n[keys]\n[fleet]\nredis = \"redis://x\"";
         let file = read(text).unwrap();
         let said: Vec<_> = file.warnings.iter().map(ToString::to_string).collect();
         assert_eq!(said.len(), 4, "{said:#?}");
@@ -152,7 +172,64 @@ state_dir = ""
             said.iter().any(|line| line.starts_with("x.toml:2:") && line.contains("region")),
             "{said:#?}"
         );
-        assert!(file.may_serve().unwrap_err().contains("keys"));
+        assert!(said.iter().any(|line| line.contains("callers need none")), "{said:#?}");
+    }
+
+    /// A key's table with a hash that is its own.
+    fn key(name: &str, more: &str) -> String {
+        let digit = name.len() % 10;
+        format!("[keys.{name}]\nhash = \"sha256:{}\"\n{more}\n", digit.to_string().repeat(64))
+    }
+
+    #[test]
+    fn a_documented_key_is_read() {
+        let more = "models = [\"chat\"]\nrequests_per_minute = 600\ntokens_per_minute   = 200000\n\
+                    budget_usd = { amount = 50.0, every = \"30d\" }";
+        let file = read(&key("team-a", more)).unwrap();
+        let entry = &file.keys["team-a"];
+        assert_eq!(entry.models.as_deref(), Some(&["chat".to_owned()][..]));
+        assert_eq!(entry.requests_per_minute.map(u32::from), Some(600));
+        assert_eq!(entry.tokens_per_minute.map(u64::from), Some(200_000));
+        let budget = entry.budget_usd.unwrap();
+        assert_eq!((budget.amount, budget.every.as_secs()), (50.0, 30 * 86_400));
+        let bare = &read(&key("b", "")).unwrap().keys["b"];
+        assert_eq!((&bare.models, bare.requests_per_minute, bare.budget_usd), (&None, None, None));
+    }
+
+    #[test]
+    fn a_faulty_key_is_told_with_its_place_and_what_was_meant() {
+        for (table, place, words) in [
+            (key("a", "modles = [\"chat\"]"), "x.toml:3:1: keys.a.modles: ", "`models`"),
+            (key("a", "models = [\"far\", \"chatt\"]"), "x.toml:3:18: keys.a.models[1]: ", "`chat`"),
+            (key("a", "models = []"), "x.toml:3:10: keys.a.models: ", "every model"),
+            (key("a", "requests_per_minute = 0"), "x.toml:3:23: keys.a.requests_per_minute: ", "at least 1"),
+            (key("a", "tokens_per_minute = -5"), "x.toml:3:21: keys.a.tokens_per_minute: ", "at least 1"),
+            (key("a", "budget_usd = 5"), "x.toml:3:14: keys.a.budget_usd: ", "table"),
+            (
+                key("a", "budget_usd = { amount = 5 }"),
+                "x.toml:3:1: keys.a.budget_usd: ",
+                "`every` is missing",
+            ),
+            (key("a", "budget_usd = { amount = 0.0, every = \"1d\" }"), "x.toml:3:25: ", "above 0"),
+            (key("a", "budget_usd = { amount = nan, every = \"1d\" }"), "x.toml:3:25: ", "above 0"),
+            (key("a", "budget_usd = { amount = 1, every = \"0s\" }"), "x.toml:3:36: ", "between"),
+            (key("\"a b\"", ""), "x.toml:1:", "letters, digits"),
+            ("[keys.a]\nhash = \"or-secret\"".to_owned(), "x.toml:2:8: keys.a.hash: ", "outrigger keys new"),
+            ("[keys.a]".to_owned(), "x.toml:1:", "`hash` is missing"),
+            (key("a", "") + &key("b", ""), "x.toml:5:8: keys.b.hash: ", "`a`"),
+        ] {
+            let faults = read(&table).unwrap_err();
+            let [fault] = faults.as_slice() else { panic!("{table}: {faults}") };
+            let said = fault.to_string();
+            assert!(said.starts_with(place) && said.contains(words), "{table}: {said}");
+            assert!(!said.contains("secret"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_asks_for_keys_may_be_open() {
+        let file = read(&format!("[server]\nlisten = \"0.0.0.0:0\"\n{}", key("a", ""))).unwrap();
+        assert!(file.may_serve().is_ok() && file.open_listen.is_none());
     }
 
     #[test]

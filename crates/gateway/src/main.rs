@@ -5,6 +5,7 @@
 //! the crate `outrigger` (who answers), and back as bytes. Operators come in by [`admin`].
 
 mod admin;
+mod auth;
 mod clerk;
 mod cli;
 mod demo;

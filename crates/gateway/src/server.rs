@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     admin::{self, Admin},
+    auth::Keys,
     clerk::Clerk,
     entrance::Entrance,
     hosts::Hosts,
@@ -26,6 +27,8 @@ pub(crate) struct Parts {
     pub(crate) client: Client,
     /// Who watches the client.
     pub(crate) watch: Watch,
+    /// The callers' keys.
+    pub(crate) keys: Arc<Keys>,
     /// Who keeps a record of each request.
     pub(crate) clerks: Vec<Arc<dyn Clerk>>,
     /// The simulated world that `/chaos` may disturb.
@@ -37,7 +40,7 @@ pub(crate) struct Parts {
 /// # Errors
 /// An address that cannot be had, with its name.
 pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, StartError> {
-    let Parts { client, watch, clerks, world } = parts;
+    let Parts { client, watch, keys, clerks, world } = parts;
     let (control, phases) = phases();
     let bind = async |address: SocketAddr| {
         let refused = |error| StartError { address, error };
@@ -51,6 +54,7 @@ pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, 
     let gateway = Gateway {
         client: client.clone(),
         watch: watch.clone(),
+        keys,
         clerks: clerks.into(),
         phases: phases.clone(),
         load: Load::new(u64::from(settings.max_concurrent), settings.max_buffered.0),

@@ -68,12 +68,12 @@ impl Default for Settings {
 
 impl Settings {
     /// Why callers must not come in where they would, if so.
-    pub(crate) fn forbids_listen(&self) -> Option<String> {
+    pub(crate) fn forbids_listen(&self, has_keys: bool) -> Option<String> {
         let listen = self.listen;
-        (!listen.ip().is_loopback() && !self.allow_open).then(|| {
+        (!listen.ip().is_loopback() && !has_keys && !self.allow_open).then(|| {
             format!(
-                "{listen} can be reached from other machines, and callers have no keys; listen on 127.0.0.1, or set \
-                 server.allow_open = true"
+                "{listen} can be reached from other machines, and callers have no keys; make them with `outrigger keys \
+                 new NAME`, listen on 127.0.0.1, or set server.allow_open = true"
             )
         })
     }

@@ -40,6 +40,7 @@ mod values;
 pub use fault::{Fault, Faults, Path, Place, Warning};
 pub use files::read_file;
 pub use model::{Model, Price, Target};
+pub use nearest::help as did_you_mean;
 pub use preset::Preset;
 pub use provider::{CheckKind, GLOBAL, HealthCheck, Limits, Provider, Region};
 pub use retry::{Hedge, MOST_ATTEMPTS, Retry};

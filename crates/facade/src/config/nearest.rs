@@ -5,7 +5,7 @@
 /// Near is what a slip of the fingers gives: a Damerau-Levenshtein distance of at most a third of the longer
 /// word. Names that only share a beginning (`us-east`, `us-west`) are a choice, not a slip, and are listed
 /// instead.
-pub(super) fn help<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn help<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     const LISTED: usize = 12;
 
     let known: Vec<&str> = known.into_iter().collect();

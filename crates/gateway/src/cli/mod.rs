@@ -4,6 +4,7 @@
 
 mod check;
 mod demo;
+mod keys;
 pub(crate) mod log;
 pub(crate) mod out;
 mod schema;
@@ -30,6 +31,7 @@ enum Verb {
     Demo(demo::Args),
     Serve(serve::Args),
     Check(check::Args),
+    Keys(keys::Args),
     Sim(sim::Args),
     /// Print the JSON Schema of the configuration file
     Schema,
@@ -41,6 +43,7 @@ pub(crate) fn run(env: Env<'_>) -> ExitCode {
         Verb::Demo(args) => demo::run(&args),
         Verb::Serve(args) => serve::run(&args, env),
         Verb::Check(args) => check::run(&args, env),
+        Verb::Keys(args) => keys::run(&args),
         Verb::Sim(args) => sim::run(&args),
         Verb::Schema => schema::run(),
     };

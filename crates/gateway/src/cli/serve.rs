@@ -1,12 +1,13 @@
 //! `outrigger serve`: the gateway, until it is told to stop.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Args as ClapArgs;
 use outrigger::{Client, Notice};
 
 use super::{Env, Failed, block_on, log, out, read, warn_of_open_admin};
 use crate::{
+    auth::Keys,
     file::File,
     server::{self, Parts, Running},
     signals::Signals,
@@ -50,8 +51,9 @@ async fn serve(file: File) -> Result<ExitCode, Failed> {
         .observer(tell)
         .max_held_answer(max_held)
         .build()?;
-    let running =
-        server::start(&file.settings, Parts { client, watch, clerks: Vec::new(), world: None }).await?;
+    let keys = Arc::new(Keys::new(file.keys));
+    let parts = Parts { client, watch, keys, clerks: Vec::new(), world: None };
+    let running = server::start(&file.settings, parts).await?;
     out::note(format_args!("listening {}", running.listen_url()));
     out::note(format_args!("admin {}", running.admin_url()));
     signals.next().await;

@@ -60,7 +60,13 @@ impl Stage {
         let (listen, admin) = free(play.listen, play.admin)?;
         let settings = Settings { listen, admin, drain: DRAIN, ..Settings::default() };
         let world = Some(regions.world().clone());
-        let parts = Parts { client: client.clone(), watch, clerks: Vec::new(), world };
+        let parts = Parts {
+            client: client.clone(),
+            watch,
+            keys: std::sync::Arc::default(),
+            clerks: Vec::new(),
+            world,
+        };
         let running = server::start(&settings, parts).await?;
         Ok(Self { running, client, ledger, regions, naive_regions })
     }

@@ -28,13 +28,23 @@ use crate::{clerk::Subject, load::Seat, outflow::Outflow, phase::Phase, request_
 pub(crate) async fn answer(api: Api, State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (mut head, body) = request.into_parts();
     let mut subject = Subject::of(api, &head, Instant::now());
-    let received = receive(&gateway, &head.headers, body).await;
+    let found = gateway.keys.find(&head.headers);
+    subject.caller = found.as_ref().ok().and_then(|key| Some(Arc::clone(key.as_ref()?.name())));
+    let received = match found {
+        Ok(key) => receive(&gateway, &head.headers, body).await.map(|(body, seat)| (key, body, seat)),
+        Err(stranger) => Err(stranger),
+    };
     // How long a caller takes to send its body is not our time.
     let began = Instant::now();
     subject.began = began;
-    let understood = received.and_then(|(body, seat)| {
+    let understood = received.and_then(|(key, body, seat)| {
         subject.bytes = body.len();
-        Ok((understand(api, &mut head, body, began)?, seat))
+        let request = understand(api, &mut head, body, began)?;
+        (subject.model, subject.stream) = (request.model().into(), request.is_stream());
+        if let Some(key) = key {
+            key.allow(request.model())?;
+        }
+        Ok((request, seat))
     });
     let answered = match understood {
         Ok((request, seat)) => ask(&gateway, request, subject).await.map(|answer| (answer, seat)),
@@ -121,10 +131,9 @@ fn understand(
 async fn ask(
     gateway: &Gateway,
     request: outrigger::Request,
-    mut subject: Subject,
+    subject: Subject,
 ) -> Result<Answer, Box<Failure>> {
-    let model: Arc<str> = request.model().into();
-    (subject.model, subject.stream) = (Arc::clone(&model), request.is_stream());
+    let model = Arc::clone(&subject.model);
     let account = gateway.clerks.open(subject);
     let answered = {
         let call = gateway.client.send(request.watch(account.watcher()));

@@ -107,6 +107,9 @@ impl ApiError {
         if let Some(should_retry) = self.should_retry {
             headers.insert(SHOULD_RETRY, should_retry_value(should_retry));
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(wait) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }

@@ -27,13 +27,14 @@ use serde::Serialize;
 
 use self::error::ApiError;
 pub(crate) use self::{provenance::stamp_untried, stream::FLUSH};
-use crate::{clerk::Clerks, load::Load, phase::Phases, watch::Watch};
+use crate::{auth::Keys, clerk::Clerks, load::Load, phase::Phases, watch::Watch};
 
 /// What the routes share.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     pub(crate) client: Client,
     pub(crate) watch: Watch,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) clerks: Clerks,
     pub(crate) phases: Phases,
     pub(crate) load: Arc<Load>,

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Path, State, rejection::PathRejection},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
 use super::{Gateway, error::ApiError, json};
@@ -32,24 +32,34 @@ struct List<'a> {
     data: Vec<Model<'a>>,
 }
 
-/// All models, in the order of the configuration.
-pub(crate) async fn list(State(gateway): State<Arc<Gateway>>) -> Response {
+/// All models that the caller may ask, in the order of the configuration.
+pub(crate) async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let key = gateway.keys.find(&headers)?;
     let names = gateway.client.models();
-    json(&List { object: "list", data: names.iter().map(|name| Model::named(name)).collect() })
+    let allowed = names.iter().filter(|name| key.as_ref().is_none_or(|key| key.allows(name)));
+    Ok(json(&List { object: "list", data: allowed.map(|name| Model::named(name)).collect() }))
 }
 
 /// One model. A name that is no text is nobody's name.
 pub(crate) async fn one(
     State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
     id: Result<Path<String>, PathRejection>,
-) -> Response {
-    let Ok(Path(id)) = id else { return not_found("the model's name is not UTF-8") };
-    if gateway.client.models().iter().any(|name| **name == *id) {
-        return json(&Model::named(&id));
+) -> Result<Response, ApiError> {
+    let key = gateway.keys.find(&headers)?;
+    let Ok(Path(id)) = id else { return Err(not_found("the model's name is not UTF-8")) };
+    if let Some(key) = key {
+        key.allow(&id)?;
     }
-    not_found(format!("no model `{id}` is configured"))
+    if gateway.client.models().iter().any(|name| **name == *id) {
+        return Ok(json(&Model::named(&id)));
+    }
+    Err(not_found(format!("no model `{id}` is configured")))
 }
 
-fn not_found(message: impl Into<String>) -> Response {
-    ApiError::caller(StatusCode::NOT_FOUND, "model_not_found", message).at("model").into_response()
+fn not_found(message: impl Into<String>) -> ApiError {
+    ApiError::caller(StatusCode::NOT_FOUND, "model_not_found", message).at("model")
 }

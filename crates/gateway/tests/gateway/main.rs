@@ -13,6 +13,7 @@ mod callers;
 mod chaos;
 mod commands;
 mod hostile;
+mod keys;
 mod kinds;
 mod lifecycle;
 mod operators;
