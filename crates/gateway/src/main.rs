@@ -10,6 +10,7 @@ mod clerk;
 mod cli;
 mod demo;
 mod entrance;
+mod explained;
 mod file;
 mod hosts;
 mod listener;

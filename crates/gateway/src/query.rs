@@ -6,6 +6,24 @@ pub(crate) fn value(query: &str, name: &str) -> Option<String> {
     pairs.filter(|(key, _)| *key == name).map(|(_, value)| decode(value)).find(|value| !value.is_empty())
 }
 
+/// A query of these names and values, percent-encoded; a value that is absent is left out.
+pub(crate) fn of(pairs: &[(&str, Option<&str>)]) -> String {
+    let mut query = String::new();
+    for (name, value) in pairs.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
+        query.push(if query.is_empty() { '?' } else { '&' });
+        query.push_str(name);
+        query.push('=');
+        for byte in value.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                query.push(char::from(byte));
+            } else {
+                query.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    query
+}
+
 /// What is not a valid escape stays as it is; bytes that are no UTF-8 become the replacement character.
 fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
@@ -38,6 +56,16 @@ mod tests {
         assert_eq!(value(query, "model").as_deref(), Some("gpt-4.1/mini x"));
         assert_eq!(value(query, "region"), None);
         assert_eq!(value(query, "b"), None);
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_again() {
+        let names = ["a/b c", "100 % &=+?#", "\u{e9}\u{4e2d}"];
+        let query =
+            of(&[("x", Some(names[0])), ("none", None), ("y", Some(names[1])), ("z", Some(names[2]))]);
+        let pairs = query.strip_prefix('?').unwrap();
+        assert_eq!(["x", "y", "z"].map(|name| value(pairs, name).unwrap()), names);
+        assert_eq!((of(&[]), of(&[("x", None)])), (String::new(), String::new()));
     }
 
     #[test]

@@ -34,6 +34,14 @@ impl Watch {
     pub(crate) fn listen(&self) -> broadcast::Receiver<Bytes> {
         self.events.subscribe()
     }
+
+    /// Tells those who listen what happened, whatever the client knows of it.
+    pub(crate) fn tell(&self, name: &str, data: &Value) {
+        if self.events.receiver_count() > 0 {
+            // Nobody listens any more: then nobody misses it.
+            drop(self.events.send(format!("event: {name}\ndata: {data}\n\n").into()));
+        }
+    }
 }
 
 impl Observer for Watch {
@@ -43,9 +51,7 @@ impl Observer for Watch {
             return;
         }
         if let Some((name, data)) = event(notice) {
-            let frame = format!("event: {name}\ndata: {data}\n\n");
-            // Nobody listens any more: then nobody misses it.
-            drop(self.events.send(frame.into()));
+            self.tell(name, &data);
         }
     }
 }

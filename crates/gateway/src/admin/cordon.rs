@@ -13,10 +13,11 @@ use axum::{
 };
 use outrigger::engine::DeploymentStatus;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::task::AbortHandle;
 
 use super::{Admin, not_found, read};
-use crate::{query, routes::json};
+use crate::{query, routes};
 
 /// A provider's region, or one model there. A key that is misspelt must not widen it.
 #[derive(Deserialize)]
@@ -74,8 +75,9 @@ impl Admin {
                     tokio::time::sleep(lasting).await;
                     admin.end(&ended);
                 };
-                ends.insert(place, tokio::spawn(end).abort_handle());
+                ends.insert(place.clone(), tokio::spawn(end).abort_handle());
             }
+            self.tell_cordon(&place, true, lasting);
             taken_out
         })
     }
@@ -84,7 +86,9 @@ impl Admin {
     fn put_back(&self, place: &Place) -> usize {
         self.cordons.with(|ends| {
             abort(ends.remove(place));
-            self.client.uncordon(&place.provider, &place.region, Some(&place.model))
+            let put_back = self.client.uncordon(&place.provider, &place.region, Some(&place.model));
+            self.tell_cordon(place, false, None);
+            put_back
         })
     }
 
@@ -94,8 +98,19 @@ impl Admin {
             if ends.get(place).is_some_and(|end| end.id() == tokio::task::id()) {
                 ends.remove(place);
                 self.client.uncordon(&place.provider, &place.region, Some(&place.model));
+                self.tell_cordon(place, false, None);
             }
         });
+    }
+
+    /// Tells those who listen to `/events` that a place was taken out, perhaps for a while, or put back.
+    fn tell_cordon(&self, place: &Place, cordoned: bool, lasting: Option<Duration>) {
+        let Place { provider, region, model } = place;
+        let facts = json!({
+            "provider": **provider, "region": **region, "model": **model,
+            "cordoned": cordoned, "for_s": lasting.map(|lasting| lasting.as_secs_f64()),
+        });
+        self.watch.tell("cordon", &facts);
     }
 }
 
@@ -121,7 +136,7 @@ pub(super) async fn cordon(State(admin): State<Arc<Admin>>, body: Body) -> Respo
         return not_found("no deployment is there");
     }
     let deployments = places.into_iter().map(|place| admin.take_out(place, lasting)).sum();
-    json(&Done { deployments })
+    routes::json(&Done { deployments })
 }
 
 pub(super) async fn uncordon(State(admin): State<Arc<Admin>>, RawQuery(text): RawQuery) -> Response {
@@ -137,5 +152,5 @@ pub(super) async fn uncordon(State(admin): State<Arc<Admin>>, RawQuery(text): Ra
                 && is_meant(&model, &place.model)
         })
         .collect();
-    json(&Done { deployments: places.iter().map(|place| admin.put_back(place)).sum() })
+    routes::json(&Done { deployments: places.iter().map(|place| admin.put_back(place)).sum() })
 }

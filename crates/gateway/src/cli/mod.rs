@@ -3,13 +3,17 @@
 //! Exit status 0: done. 1: it failed, or `check` found faults. 2: wrong usage.
 
 mod check;
+mod cordon;
 mod demo;
+mod explain;
 mod keys;
 pub(crate) mod log;
+mod operator;
 pub(crate) mod out;
 mod schema;
 mod serve;
 mod sim;
+mod table;
 
 use std::{fs, future::Future, net::SocketAddr, path::Path, process::ExitCode};
 
@@ -35,6 +39,9 @@ enum Verb {
     Sim(sim::Args),
     /// Print the JSON Schema of the configuration file
     Schema,
+    Explain(explain::Args),
+    Cordon(cordon::CordonArgs),
+    Uncordon(cordon::UncordonArgs),
 }
 
 /// Runs the verb that the process was started with.
@@ -46,6 +53,9 @@ pub(crate) fn run(env: Env<'_>) -> ExitCode {
         Verb::Keys(args) => keys::run(&args),
         Verb::Sim(args) => sim::run(&args),
         Verb::Schema => schema::run(),
+        Verb::Explain(args) => explain::run(&args, env),
+        Verb::Cordon(args) => cordon::cordon(&args),
+        Verb::Uncordon(args) => cordon::uncordon(&args),
     };
     log::finish();
     match done {

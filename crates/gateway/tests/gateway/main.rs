@@ -12,6 +12,7 @@
 mod callers;
 mod chaos;
 mod commands;
+mod hands;
 mod hostile;
 mod keys;
 mod kinds;

@@ -1,0 +1,146 @@
+//! The verbs that operate a gateway from a terminal: places taken out and put back, choices explained.
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::{
+    commands::{Run, run},
+    support::{Gateway, file, find, soon},
+};
+
+impl Gateway {
+    /// Runs a verb on this gateway.
+    async fn operated(&self, args: &[&str]) -> Run {
+        let admin = format!("http://{}", self.admin);
+        run(&[args, &["--admin", &admin]].concat()).await
+    }
+
+    async fn cordoned(&self) -> Vec<String> {
+        let status = self.operate("GET", "/status", "").await.json();
+        let all = status["deployments"].as_array().unwrap();
+        let out = all.iter().filter(|one| one["cordoned"] == true);
+        out.map(|one| one["region"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn json(run: &Run) -> Value {
+    assert_eq!(run.code, Some(0), "{}{}", run.out, run.err);
+    serde_json::from_str(&run.out).unwrap_or_else(|error| panic!("{error}: {}", run.out))
+}
+
+#[tokio::test]
+async fn a_place_is_cordoned_and_uncordoned_from_a_terminal() {
+    let gateway = Gateway::start("").await;
+    let done = gateway.operated(&["cordon", "holysheep/us-east"]).await;
+    assert_eq!(
+        (done.code, done.out.as_str()),
+        (Some(0), "cordoned holysheep/us-east/gpt-4.1 until it is uncordoned\n")
+    );
+    assert_eq!(gateway.cordoned().await, ["us-east"]);
+    assert_eq!(gateway.ask("").await.header("x-outrigger-region"), Some("eu-west"));
+
+    let again =
+        json(&gateway.operated(&["cordon", "holysheep/us-east/gpt-4.1", "--for", "90m", "--json"]).await);
+    assert_eq!((&again["cordoned"], &again["for"]), (&Value::Bool(true), &Value::from("1h 30m")), "{again}");
+    assert_eq!(again["deployments"][0]["was_cordoned"], true, "{again}");
+
+    let back = gateway.operated(&["uncordon", "holysheep/us-east/gpt-4.1"]).await;
+    assert_eq!(back.out, "uncordoned holysheep/us-east/gpt-4.1\n");
+    assert!(gateway.cordoned().await.is_empty());
+    let twice = gateway.operated(&["uncordon", "holysheep/us-east"]).await;
+    assert_eq!((twice.code, twice.out.as_str()), (Some(0), "holysheep/us-east/gpt-4.1 was not cordoned\n"));
+}
+
+#[tokio::test]
+async fn a_place_that_is_not_there_is_told_with_the_nearest_names() {
+    let gateway = Gateway::start("").await;
+    for place in ["holysheep/us-esat", "holysheep/us-east/gpt-4.2"] {
+        for verb in ["cordon", "uncordon"] {
+            let run = gateway.operated(&[verb, place]).await;
+            assert_eq!(run.code, Some(1), "{verb} {place}");
+            assert!(run.err.contains(place) && run.err.contains("nearest: holysheep/us-east"), "{}", run.err);
+        }
+    }
+    assert!(gateway.cordoned().await.is_empty());
+    assert_eq!(gateway.operated(&["cordon", "holysheep"]).await.code, Some(2));
+}
+
+#[tokio::test]
+async fn an_admin_port_where_nobody_listens_is_told() {
+    for verb in [&["cordon", "a/b"][..], &["uncordon", "a/b"], &["explain", "chat"]] {
+        let run = run(&[verb, &["--admin", "127.0.0.1:1"]].concat()).await;
+        assert_eq!(run.code, Some(1), "{verb:?}");
+        assert!(run.err.contains("http://127.0.0.1:1") && run.err.contains("refused"), "{}", run.err);
+    }
+}
+
+#[tokio::test]
+async fn cordons_are_told_on_events() {
+    let gateway = Gateway::start("").await;
+    let mut stream = tokio::net::TcpStream::connect(gateway.admin).await.unwrap();
+    stream.write_all(b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut bytes = Vec::new();
+    let mut until = async |what: &str| {
+        while find(&bytes, what.as_bytes()).is_none() {
+            assert_ne!(soon(stream.read_buf(&mut bytes)).await.unwrap(), 0);
+        }
+    };
+    until(": listening").await;
+    gateway.operated(&["cordon", "holysheep/eu-west", "--for", "100ms"]).await;
+    until("event: cordon\ndata: {\"cordoned\":true,\"for_s\":0.1,\"model\":\"gpt-4.1\"").await;
+    until("event: cordon\ndata: {\"cordoned\":false,\"for_s\":null,\"model\":\"gpt-4.1\"").await;
+}
+
+#[tokio::test]
+async fn a_live_choice_is_explained_as_it_stands() {
+    let gateway = Gateway::start("").await;
+    let before = gateway.operated(&["explain", "chat", "--region", "eu-west"]).await;
+    assert!(before.out.starts_with("chat near eu-west: holysheep/"), "{}{}", before.out, before.err);
+    gateway.operated(&["cordon", "holysheep/us-east"]).await;
+    let table = gateway.operated(&["explain", "chat"]).await.out;
+    assert!(table.starts_with("chat: holysheep/eu-west/gpt-4.1\n"), "{table}");
+    let row = |region: &str| {
+        table.lines().find(|line| line.contains(region) && line.contains("0.")).unwrap().to_owned()
+    };
+    let lost = table.lines().find(|line| line.starts_with("holysheep/us-east/gpt-4.1 ")).unwrap();
+    assert!(lost.ends_with("cordoned"), "{table}");
+    assert!(row("eu-west").contains("chosen"), "{table}");
+    assert!(!table.contains('\u{1b}'), "no colours in a pipe: {table}");
+
+    let explained = json(&gateway.operated(&["explain", "chat", "--json"]).await);
+    assert_eq!(explained["choice"]["region"], "eu-west", "{explained}");
+    assert_eq!(explained, gateway.operate("GET", "/explain?model=chat", "").await.json());
+    let unknown = gateway.operated(&["explain", "nope"]).await;
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.err.contains("404") && unknown.err.contains("no model `nope`"), "{}", unknown.err);
+}
+
+const TIERS: &str = "[providers.near]\ndialect = \"openai\"\n\
+    [providers.near.regions.us-east]\nbase_url = \"http://127.0.0.1:1/v1\"\n\
+    [providers.near.regions.eu-west]\nbase_url = \"http://127.0.0.1:2/v1\"\n\
+    [providers.spare]\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:3/v1\"\n\
+    [models.chat]\nresidency = [\"us-east\", \"global\"]\ntargets = [\n\
+    { provider = \"near\", model = \"gpt-4.1\" },\n{ provider = \"spare\", model = \"qwen3\", tier = 1 }]\n";
+
+#[tokio::test]
+async fn a_choice_is_explained_from_the_file_alone() {
+    let path = file(TIERS).display().to_string();
+    let told = run(&["explain", "chat", "--config", &path]).await;
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    assert!(told.out.starts_with("chat: near/us-east/gpt-4.1\n"), "{}", told.out);
+    for line in ["outside the residency", "next, when the tiers before have nobody", "tier 1, adaptive"] {
+        assert!(told.out.contains(line), "{line} in {}", told.out);
+    }
+    let explained = json(&run(&["explain", "chat", "--config", &path, "--json"]).await);
+    assert_eq!(
+        (&explained["choice"]["tier"], &explained["choice"]["region"]),
+        (&0.into(), &"us-east".into())
+    );
+    assert_eq!(explained["tiers"][1]["candidates"][0]["chosen"], true);
+
+    let unknown = run(&["explain", "chta", "--config", &path]).await;
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.err.contains("`chta`") && unknown.err.contains("are: chat"), "{}", unknown.err);
+    assert_eq!(run(&["explain", "chat"]).await.code, Some(2));
+    assert_eq!(run(&["explain", "chat", "--config", &path, "--admin", "x:1"]).await.code, Some(2));
+}
