@@ -41,7 +41,7 @@ pub(crate) fn of(
     ask.residency = residency(plan, &ask, request)?;
     ask.only = only(plan, &ask, request, recall)?;
     ask.affinity = request.session.as_deref().or(request.facts.prompt_cache_key.as_deref()).map(hash);
-    ask.tokens = estimated_tokens(request);
+    ask.tokens = request.estimated_tokens();
     ask.deadline = request.deadline;
     ask.single = request.single;
     ask.rescuable = request.facts.is_plain_text();
@@ -185,12 +185,4 @@ fn hash(key: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
     hasher.finish()
-}
-
-/// What the request may use of a tokens-per-minute limit: four bytes of input a token (the rule of thumb that OpenAI gives
-/// for English), and the most that the answer may take.
-fn estimated_tokens(request: &Request) -> u32 {
-    let input = request.body.len() / 4;
-    let output = request.facts.max_tokens.unwrap_or(0);
-    u32::try_from(input).unwrap_or(u32::MAX).saturating_add(u32::try_from(output).unwrap_or(u32::MAX))
 }

@@ -185,6 +185,14 @@ impl Request {
         self.api
     }
 
+    /// What it may use of a tokens-per-minute limit: four bytes of input a token (the rule of thumb that OpenAI gives for English),
+    /// and the most that the answer may take, where the request says so.
+    pub fn estimated_tokens(&self) -> u32 {
+        let input = u32::try_from(self.body.len() / 4).unwrap_or(u32::MAX);
+        let output = u32::try_from(self.facts.max_tokens.unwrap_or(0)).unwrap_or(u32::MAX);
+        input.saturating_add(output)
+    }
+
     /// Whether its answer may be leant on later.
     pub(crate) fn is_stored(&self) -> bool {
         self.api == Api::Responses && self.facts.state.store != Some(false)

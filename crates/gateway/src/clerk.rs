@@ -15,7 +15,7 @@ use std::{
 use http::{HeaderValue, StatusCode, request::Parts};
 use outrigger::{Api, Notice, Observer, Outcome};
 
-use crate::request_id::RequestId;
+use crate::{auth::pass::Pass, request_id::RequestId};
 
 /// Keeps a record of requests. It is told on the request's own task, so it must be quick and must not block.
 pub(crate) trait Clerk: Send + Sync {
@@ -34,6 +34,8 @@ pub(crate) struct Subject {
     pub(crate) id: HeaderValue,
     /// The name of its caller's key, once that is known.
     pub(crate) caller: Option<Arc<str>>,
+    /// The leave that its key has for it, once it has that.
+    pub(crate) pass: Option<Arc<Pass>>,
     pub(crate) api: Api,
     /// The public model it asks for; empty until its body is read.
     pub(crate) model: Arc<str>,
@@ -52,6 +54,7 @@ impl Subject {
         Self {
             id: id.map_or_else(|| HeaderValue::from_static(""), |id| id.0.clone()),
             caller: None,
+            pass: None,
             api,
             model: Arc::from(""),
             stream: false,

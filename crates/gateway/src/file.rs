@@ -54,11 +54,8 @@ impl File {
             warn(&["keys"], "there is no key in it, so callers need none");
         }
         for (name, entry) in &keys {
-            if entry.is_limited() {
-                warn(
-                    &["keys", name],
-                    "this version checks the key and its models, and holds no limits and no budget",
-                );
+            if entry.budget_usd.is_some() {
+                warn(&["keys", name, "budget_usd"], "this version holds no budgets");
             }
         }
         if has("fleet") {

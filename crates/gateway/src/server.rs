@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     admin::{self, Admin},
-    auth::Keys,
+    auth::{Keys, pass::Settle},
     clerk::Clerk,
     entrance::Entrance,
     hosts::Hosts,
@@ -40,7 +40,8 @@ pub(crate) struct Parts {
 /// # Errors
 /// An address that cannot be had, with its name.
 pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, StartError> {
-    let Parts { client, watch, keys, clerks, world } = parts;
+    let Parts { client, watch, keys, mut clerks, world } = parts;
+    clerks.push(Arc::new(Settle));
     let (control, phases) = phases();
     let bind = async |address: SocketAddr| {
         let refused = |error| StartError { address, error };

@@ -38,13 +38,6 @@ pub(crate) struct Entry {
     pub(crate) budget_usd: Option<Budget>,
 }
 
-impl Entry {
-    /// Whether it says how much may be used.
-    pub(crate) fn is_limited(&self) -> bool {
-        self.requests_per_minute.is_some() || self.tokens_per_minute.is_some() || self.budget_usd.is_some()
-    }
-}
-
 #[cfg(test)]
 impl Entry {
     /// A key that may do anything.

@@ -1,21 +1,30 @@
 //! Callers' keys: who may come in, to which models, and how much of them.
 //!
 //! A request's key is found before its body is read ([`Keys::find`]), so a stranger is turned away at the cost of its headers.
-//! What is asked is known later, and so [`Key::allow`] comes after. A gateway without keys lets everyone in, which is why it
+//! What is asked is known later, and so [`Key::allow`] and [`Key::enter`] come after. A gateway without keys lets everyone in, which is why it
 //! listens on the loopback address only unless told otherwise.
 
 mod digest;
 pub(crate) mod entry;
 mod find;
+mod meter;
 pub(crate) mod mint;
+pub(crate) mod pass;
+mod window;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
 
 use http::{HeaderMap, StatusCode};
+use outrigger::Request;
 
 use self::{
     digest::Digest,
     entry::{Entries, Entry},
+    meter::{Limits, Meter, Refused},
+    pass::Pass,
 };
 use crate::routes::error::ApiError;
 
@@ -28,6 +37,8 @@ pub(crate) struct Keys(RwLock<Arc<[Arc<Key>]>>);
 pub(crate) struct Key {
     name: Arc<str>,
     entry: Entry,
+    /// Shared with those that stood in its place before, for the sake of their calls.
+    meter: Arc<Mutex<Meter>>,
 }
 
 impl Keys {
@@ -68,9 +79,18 @@ impl Keys {
 
 impl Key {
     /// A key for each entry, with what is known of those that were there before.
-    fn all(entries: Entries, _before: &[Arc<Self>]) -> Arc<[Arc<Self>]> {
-        let key = |(name, entry): (String, Entry)| Arc::new(Self { name: name.into(), entry });
+    fn all(entries: Entries, before: &[Arc<Self>]) -> Arc<[Arc<Self>]> {
+        let key = |(name, entry): (String, Entry)| {
+            let known = before.iter().find(|key| *key.name == *name);
+            let meter = known.map(|key| Arc::clone(&key.meter)).unwrap_or_default();
+            Arc::new(Self { name: name.into(), entry, meter })
+        };
         entries.into_iter().map(key).collect()
+    }
+
+    /// What it has used and holds. The lock is short and never held across an await.
+    fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its name in the file, which is no secret.
@@ -94,6 +114,49 @@ impl Key {
         let may = self.entry.models.as_deref().unwrap_or_default().join(", ");
         let message = format!("the key `{}` may not use the model `{model}`, only {may}", self.name);
         Err(ApiError::caller(StatusCode::FORBIDDEN, "model_not_allowed", message).at("model"))
+    }
+}
+
+impl Key {
+    /// Lets it make this call, as far as its limits go. What the call may take is held until it is settled.
+    ///
+    /// # Errors
+    /// 429, with the wait where there is one.
+    pub(crate) fn enter(self: &Arc<Self>, request: &Request, now: Instant) -> Result<Pass, ApiError> {
+        let tokens = u64::from(request.estimated_tokens());
+        let limits = Limits {
+            requests: self.entry.requests_per_minute.map(|limit| u64::from(limit.get())),
+            tokens: self.entry.tokens_per_minute.map(u64::from),
+            left: None,
+        };
+        let entered = self.meter().enter(limits, (tokens, 0), now);
+        match entered {
+            Ok(held) => Ok(Pass::new(Arc::clone(self), held)),
+            Err(refused) => Err(self.refusal(refused, tokens)),
+        }
+    }
+
+    fn refusal(&self, refused: Refused, tokens: u64) -> ApiError {
+        let name = &self.name;
+        let over = |limit, of, wait: Duration| {
+            let message =
+                format!("the key `{name}` is at its {limit} {of} a minute; there is room in {wait:.1?}");
+            ApiError::limited("rate_limit_exceeded", message, Some(wait))
+        };
+        match refused {
+            Refused::Requests(limit, wait) => over(limit, "requests", wait),
+            Refused::Tokens(limit, wait) => over(limit, "tokens", wait),
+            Refused::TooManyTokens(limit) => {
+                let message = format!(
+                    "the request may take {tokens} tokens, and the key `{name}` has {limit} a minute; shorten it, or lower its \
+                     max_tokens"
+                );
+                ApiError::limited("rate_limit_exceeded", message, None)
+            }
+            Refused::Budget => {
+                ApiError::limited("budget_exceeded", format!("the budget of the key `{name}` is spent"), None)
+            }
+        }
     }
 }
 

@@ -43,6 +43,7 @@ pub(crate) async fn answer(api: Api, State(gateway): State<Arc<Gateway>>, reques
         (subject.model, subject.stream) = (request.model().into(), request.is_stream());
         if let Some(key) = key {
             key.allow(request.model())?;
+            subject.pass = Some(Arc::new(key.enter(&request, began)?));
         }
         Ok((request, seat))
     });

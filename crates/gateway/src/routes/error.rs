@@ -59,6 +59,18 @@ impl ApiError {
         Self::caller(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
     }
 
+    /// Its caller is over a limit of its own. Without a wait, another try would not help.
+    pub(crate) fn limited(code: &'static str, message: impl Into<String>, wait: Option<Duration>) -> Self {
+        let plain = Self::caller(StatusCode::TOO_MANY_REQUESTS, code, message);
+        match wait {
+            Some(wait) if wait <= LONGEST_WAIT => {
+                Self { should_retry: None, retry_after: Some(wait), ..plain }
+            }
+            Some(_) => Self { retry_after: Some(LONGEST_WAIT), ..plain },
+            None => plain,
+        }
+    }
+
     /// More is asked at once than is taken.
     pub(crate) fn overloaded() -> Self {
         Self {
@@ -206,6 +218,15 @@ mod tests {
     #[test]
     fn a_gateway_that_drains_sends_callers_elsewhere_at_once() {
         assert_eq!(headers(ApiError::draining()), (Some("true".into()), Some("1".into())));
+    }
+
+    #[test]
+    fn an_sdk_waits_as_told_for_a_limit_and_not_for_one_that_it_could_not_outwait() {
+        let of = |wait: Option<u64>| headers(ApiError::limited("x", "x", wait.map(Duration::from_millis)));
+        assert_eq!(of(Some(11_001)), (None, Some("12".into())));
+        assert_eq!(of(Some(60_000)), (None, Some("60".into())));
+        assert_eq!(of(Some(60_001)), (Some("false".into()), Some("60".into())));
+        assert_eq!(of(None), (Some("false".into()), None));
     }
 
     #[test]

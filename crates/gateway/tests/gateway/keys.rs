@@ -9,21 +9,21 @@ use tokio::process::Command;
 use crate::support::{Gateway, Reply, file, question, send, soon};
 
 /// A caller's key and its entry for the file.
-struct Made {
-    key: String,
-    entry: String,
+pub(crate) struct Made {
+    pub(crate) key: String,
+    pub(crate) entry: String,
 }
 
 impl Made {
     /// A new key, with more lines in its entry.
-    async fn new(name: &str, more: &str) -> Self {
+    pub(crate) async fn new(name: &str, more: &str) -> Self {
         let made: Value = serde_json::from_str(&run(&["keys", "new", name, "--json"]).await.1).unwrap();
         let text = |name: &str| made[name].as_str().unwrap().to_owned();
         Self { key: text("key"), entry: format!("{}{more}\n", text("entry")) }
     }
 
     /// As OpenAI's SDKs show it.
-    fn bearer(&self) -> String {
+    pub(crate) fn bearer(&self) -> String {
         format!("authorization: Bearer {}\r\n", self.key)
     }
 }

@@ -17,6 +17,7 @@ mod hostile;
 mod keys;
 mod kinds;
 mod lifecycle;
+mod limits;
 mod operators;
 mod schema;
 mod streams;

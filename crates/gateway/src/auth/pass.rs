@@ -1,0 +1,75 @@
+//! Leave to make one call, and what comes back of it.
+//!
+//! A call reserves what it may take before it begins; when it ends, the reservation gives way to what it took. Where nobody counted,
+//! what it was thought to take stands, but for a call that got nothing. The end is told to [`Settle`], which comes after the other
+//! clerks: what a call cost is booked before it is no longer held.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use http::StatusCode;
+use outrigger::{Notice, Outcome};
+
+use super::{Key, meter::Held};
+use crate::clerk::{Clerk, Subject};
+
+/// Leave of a key to make one call.
+///
+/// # Drop
+/// What it reserved and nobody has settled is given back.
+pub(crate) struct Pass {
+    key: Arc<Key>,
+    held: Mutex<Option<Held>>,
+}
+
+impl Pass {
+    pub(super) fn new(key: Arc<Key>, held: Held) -> Self {
+        Self { key, held: Mutex::new(Some(held)) }
+    }
+
+    /// The call is over and took so many tokens, or as many as it was thought to take. Only the first word counts.
+    fn settle(&self, tokens: Option<u64>, now: Instant) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(held) = held {
+            self.key.meter().settle(held, tokens, now);
+        }
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.settle(Some(0), Instant::now());
+    }
+}
+
+impl fmt::Debug for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pass").field("key", self.key.name()).finish_non_exhaustive()
+    }
+}
+
+/// Settles the passes of calls that end. The last of the clerks.
+#[derive(Debug)]
+pub(crate) struct Settle;
+
+impl Clerk for Settle {
+    fn notice(&self, subject: &Subject, notice: &Notice) {
+        if let (Some(pass), Notice::CallEnded { outcome, usage, .. }) = (&subject.pass, notice) {
+            let counted = usage.map(|usage| usage.input.saturating_add(usage.output));
+            let tokens = match outcome {
+                Outcome::Error | Outcome::Refused => Some(counted.unwrap_or(0)),
+                _ => counted,
+            };
+            pass.settle(tokens, Instant::now());
+        }
+    }
+
+    fn failed(&self, subject: &Subject, _status: StatusCode, _code: &str) {
+        if let Some(pass) = &subject.pass {
+            pass.settle(Some(0), Instant::now());
+        }
+    }
+}
