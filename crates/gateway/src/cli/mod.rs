@@ -6,6 +6,7 @@ mod check;
 mod cordon;
 mod demo;
 mod explain;
+mod init;
 mod keys;
 pub(crate) mod log;
 mod operator;
@@ -34,6 +35,7 @@ struct Cli {
 enum Verb {
     Demo(demo::Args),
     Serve(serve::Args),
+    Init(init::Args),
     Check(check::Args),
     Keys(keys::Args),
     Sim(sim::Args),
@@ -49,6 +51,7 @@ pub(crate) fn run(env: Env<'_>) -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Demo(args) => demo::run(&args),
         Verb::Serve(args) => serve::run(&args, env),
+        Verb::Init(args) => init::run(&args),
         Verb::Check(args) => check::run(&args, env),
         Verb::Keys(args) => keys::run(&args),
         Verb::Sim(args) => sim::run(&args),

@@ -37,6 +37,16 @@ pub(crate) fn file(text: &str) -> PathBuf {
     path
 }
 
+/// An empty folder of this test alone.
+pub(crate) fn folder() -> PathBuf {
+    let path = file("").with_extension("folder");
+    std::fs::create_dir_all(&path).unwrap();
+    for entry in std::fs::read_dir(&path).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    path
+}
+
 /// Two regions, fast and well.
 pub(crate) fn two_regions() -> World {
     let quick = |name| Region::new(name).latency(Duration::from_millis(2));
