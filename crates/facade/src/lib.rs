@@ -33,6 +33,7 @@
 //! - [`engine`] is the pure machine that decides: `on(event, now, draw) -> actions`. The rest of the crate is the tokio shell
 //!   that executes its actions.
 //! - [`observe`] is what a client tells: one [`Notice`] per thing that happened.
+//! - [`reach`] asks every endpoint of a configuration whether it is there, before anybody depends on it.
 //! - [`breaker`], [`registry`], [`policy`], [`wire`] and [`transport`] are the crates that it composes, each usable alone.
 //!
 //! # Every piece can be swapped
@@ -60,6 +61,7 @@ mod memory;
 mod nudges;
 pub mod observe;
 mod outgoing;
+pub mod reach;
 mod reader;
 mod request;
 mod rescue;

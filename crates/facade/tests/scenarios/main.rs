@@ -20,6 +20,7 @@ mod missing;
 mod numbers;
 mod outage;
 mod places;
+mod reach;
 mod recovery;
 mod refusals;
 mod rescue;

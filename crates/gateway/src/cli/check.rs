@@ -1,21 +1,33 @@
-//! `outrigger check`: is a configuration sound, and if not, where and why.
+//! `outrigger check`: is a configuration sound, and if not, where and why; with `--probe`, is everybody there.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args as ClapArgs;
-use outrigger::config::Fault;
+use outrigger::{
+    Config,
+    config::Fault,
+    reach::{Credential, Finding, reach},
+    transport::ReqwestTransport,
+};
 use serde::Serialize;
 
-use super::{Env, Failed, out, read};
+use super::{Env, Failed, block_on, out, paint::Paint, read};
 use crate::file::File;
 
 /// Validate a configuration file
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     /// The file
+    #[arg(env = "OUTRIGGER_CONFIG")]
     file: PathBuf,
+    /// Ask every endpoint too: is it there, does it take the key, has it the models; nothing is billed
+    #[arg(long, env = "OUTRIGGER_PROBE")]
+    probe: bool,
+    /// How long each endpoint has to answer
+    #[arg(long, env = "OUTRIGGER_PROBE_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
     /// Print one JSON document
-    #[arg(long)]
+    #[arg(long, env = "OUTRIGGER_JSON")]
     json: bool,
 }
 
@@ -25,6 +37,9 @@ struct Verdict<'a> {
     ok: bool,
     faults: &'a [Fault],
     warnings: &'a [Fault],
+    /// What was found where; absent unless it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoints: Option<Vec<Finding>>,
 }
 
 pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
@@ -36,28 +51,78 @@ pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
         Ok(file) => (file.open_listen.as_slice(), &file.warnings),
         Err(faults) => (faults.as_slice(), &[]),
     };
-    let verdict = Verdict { file: &name, ok: faults.is_empty(), faults, warnings };
+    let endpoints = match &checked {
+        Ok(file) if args.probe => Some(block_on(probe(&file.config, args.timeout))?),
+        Ok(_) | Err(_) => None,
+    };
+    let all_well = endpoints.iter().flatten().all(|finding| finding.ok);
+    let verdict = Verdict { file: &name, ok: faults.is_empty() && all_well, faults, warnings, endpoints };
     if args.json {
         out::result(serde_json::to_string(&verdict)?);
     } else {
-        verdict.tell();
+        verdict.tell(Paint::new(env));
     }
     Ok(if verdict.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+async fn probe(config: &Config, patience: Duration) -> Result<Vec<Finding>, Failed> {
+    let all: usize = config.providers.iter().map(|(_, provider)| provider.regions.len()).sum();
+    let progress = out::Progress::new();
+    progress.show(format_args!("asking {all} endpoints"));
+    let told = |done| progress.show(format_args!("asked {done} of {all} endpoints"));
+    Ok(reach(config, &ReqwestTransport::new(), patience, told).await)
+}
+
 impl Verdict<'_> {
     /// One line a fault, in the form that editors jump to.
-    fn tell(&self) {
+    fn tell(&self, paint: Paint) {
         for fault in self.faults {
             out::result(fault);
         }
         for warning in self.warnings {
-            out::result(format_args!("warning: {warning}"));
+            out::result(format_args!("{}: {warning}", paint.odd("warning")));
         }
-        let sound = if self.ok { "sound" } else { "not sound" };
+        for finding in self.endpoints.iter().flatten() {
+            out::result(line(finding, paint));
+        }
+        let sound = match (self.faults, self.ok) {
+            ([], _) => paint.good("sound"),
+            _ => paint.bad("not sound"),
+        };
         let (faults, warnings) = (count(self.faults.len(), "fault"), count(self.warnings.len(), "warning"));
-        out::result(format_args!("{}: {sound}, {faults}, {warnings}", self.file));
+        let endpoints = match &self.endpoints {
+            Some(findings) => {
+                let failed = findings.iter().filter(|finding| !finding.ok).count();
+                let said = format!("{} of {} failed", failed, count(findings.len(), "endpoint"));
+                format!(", {}", if failed == 0 { paint.good(said) } else { paint.bad(said) })
+            }
+            None => String::new(),
+        };
+        out::result(format_args!("{}: {sound}, {faults}, {warnings}{endpoints}", self.file));
     }
+}
+
+/// An endpoint on a line.
+fn line(finding: &Finding, paint: Paint) -> String {
+    let Finding { provider, region, url, ok, tls, status, credential, models, took_ms, message, .. } =
+        finding;
+    let mut facts = vec![if *ok { paint.good("ok") } else { paint.bad("failed") }];
+    facts.extend(status.map(|status| format!("status {status}")));
+    facts.extend(took_ms.map(|took| format!("{took} ms")));
+    facts.extend(tls.filter(|tls| *tls).map(|_| "tls ok".to_owned()));
+    facts.extend(match credential {
+        Credential::Accepted => Some("key accepted".to_owned()),
+        Credential::Refused => Some("key refused".to_owned()),
+        _ => None,
+    });
+    let there =
+        models.iter().filter(|model| model.there == Some(true)).map(|model| format!("`{}`", model.model));
+    let there: Vec<String> = there.collect();
+    if !there.is_empty() {
+        facts.push(format!("has {}", there.join(", ")));
+    }
+    facts.extend(message.clone());
+    format!("{provider}/{region} {url}: {}", facts.join(", "))
 }
 
 fn count(number: usize, what: &str) -> String {

@@ -11,6 +11,7 @@ mod keys;
 pub(crate) mod log;
 mod operator;
 pub(crate) mod out;
+mod paint;
 mod schema;
 mod serve;
 mod sim;

@@ -1,6 +1,13 @@
 //! The first ten minutes: a file to begin with, and what is said of it.
 
-use crate::{commands::run, schema, support::folder};
+use serde_json::Value;
+use sim::{Fault, Region, Server, When, World};
+
+use crate::{
+    commands::{check, run},
+    schema,
+    support::folder,
+};
 
 #[tokio::test]
 async fn init_writes_a_file_that_check_takes() {
@@ -34,4 +41,97 @@ async fn init_never_writes_over_a_file_unless_told_to() {
     let nowhere = run(&["init", "/nowhere/at/all/outrigger.toml"]).await;
     assert_eq!(nowhere.code, Some(1));
     assert!(nowhere.err.contains("cannot write /nowhere/at/all/outrigger.toml"), "{}", nowhere.err);
+}
+
+/// A provider at two regions of a world.
+async fn two_regions() -> (Server, String) {
+    let region = |name| Region::new(name).models(["gpt-4.1"]);
+    let world = World::builder().seed(7).region(region("us-east")).region(region("eu-west")).build().unwrap();
+    let server = Server::start(world).await.unwrap();
+    let url = |region| server.base_url(region).unwrap();
+    let text = format!(
+        "[providers.p]\ndialect = \"openai\"\napi_key = \"sk-secret\"\n\
+         regions.us-east.base_url = \"{}\"\nregions.eu-west.base_url = \"{}\"\n\
+         [models.chat]\ntargets = [{{ provider = \"p\", model = \"gpt-4.1\" }}]\n",
+        url("us-east"),
+        url("eu-west")
+    );
+    (server, text)
+}
+
+#[tokio::test]
+async fn probing_finds_everybody_there() {
+    let (_server, text) = two_regions().await;
+    let found = check(&text, &["--probe"]).await;
+    assert_eq!(found.code, Some(0), "{}{}", found.out, found.err);
+    for region in ["us-east", "eu-west"] {
+        let line = found.out.lines().find(|line| line.starts_with(&format!("p/{region} "))).unwrap();
+        assert!(
+            line.contains(": ok, status 200, ") && line.contains("key accepted, has `gpt-4.1`"),
+            "{line}"
+        );
+    }
+    assert!(found.out.contains("sound, 0 faults, 0 warnings, 0 of 2 endpoints failed"), "{}", found.out);
+    assert_eq!(found.err, "", "progress is for terminals");
+}
+
+#[tokio::test]
+async fn probing_tells_each_trouble_and_fails() {
+    let (server, text) = two_regions().await;
+    server.world().inject("eu-west", Fault::BadKey, When::always()).unwrap();
+    // A port that was free a moment ago.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = text.replace(
+        "[models.chat]",
+        &format!("regions.nowhere.base_url = \"http://{nobody}/v1\"\n[models.chat]"),
+    );
+    let found = check(&text, &["--probe", "--json"]).await;
+    assert_eq!(found.code, Some(1), "{}", found.err);
+    assert!(!found.out.contains("sk-secret"), "{}", found.out);
+    let json: Value = serde_json::from_str(&found.out).unwrap();
+    assert_eq!((&json["ok"], &json["faults"]), (&Value::Bool(false), &serde_json::json!([])));
+    let brief: Vec<_> = json["endpoints"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|found| {
+            let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+            (
+                text("region"),
+                found["ok"].as_bool().unwrap(),
+                found["reachable"].as_bool().unwrap(),
+                text("credential"),
+            )
+        })
+        .collect();
+    let expected = [
+        ("us-east".to_owned(), true, true, "accepted".to_owned()),
+        ("eu-west".to_owned(), false, true, "refused".to_owned()),
+        ("nowhere".to_owned(), false, false, "unknown".to_owned()),
+    ];
+    assert_eq!(brief, expected);
+    assert!(json["endpoints"][2]["message"].as_str().unwrap().contains("does a server listen"), "{json}");
+}
+
+/// A server that takes connections and says nothing costs its own patience, not more.
+#[tokio::test]
+async fn probing_waits_as_long_as_it_is_told() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = format!(
+        "[providers.p]\ndialect = \"openai\"\nbase_url = \"http://{}/v1\"\n\
+         [models.chat]\ntargets = [{{ provider = \"p\", model = \"gpt-4.1\" }}]\n",
+        silent.local_addr().unwrap()
+    );
+    let found = check(&text, &["--probe", "--timeout", "200ms"]).await;
+    assert_eq!(found.code, Some(1));
+    assert!(found.out.contains("timed out: head; it takes connections and does not answer"), "{}", found.out);
+    assert!(found.out.contains("1 of 1 endpoint failed"), "{}", found.out);
+}
+
+/// A file that is not sound is not asked about: what it says is not what is meant.
+#[tokio::test]
+async fn only_a_sound_file_is_probed() {
+    let found = check("[retry]\nbudgt = 1\n", &["--probe", "--json"]).await;
+    let json: Value = serde_json::from_str(&found.out).unwrap();
+    assert_eq!((found.code, json.get("endpoints")), (Some(1), None));
 }
