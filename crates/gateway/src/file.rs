@@ -46,6 +46,12 @@ impl File {
                     .unwrap_or_else(|| Fault::new(Path::default(), "").into()));
             }
         };
+        // A file that was torn while it was written must not pass as one that serves nothing.
+        if config.models.is_empty() {
+            let nothing = Fault::new(Path::default(), "no model is configured, so there is nothing to serve");
+            let help = "add a table `[models.NAME]` with its `targets`".to_owned();
+            return Err(document.place(nothing.help(help)).into());
+        }
         let mut warn = |path: &[&str], message: &str| {
             warnings.push(document.place(Fault::new(Path::new(path.iter().copied()), message)));
         };

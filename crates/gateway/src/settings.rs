@@ -16,8 +16,10 @@ const MIB: u64 = 1 << 20;
 #[serde(default)]
 pub(crate) struct Settings {
     /// Where callers come in: plain HTTP/1.1 and HTTP/2; TLS is terminated in front.
+    #[serde(deserialize_with = "address")]
     pub(crate) listen: SocketAddr,
     /// Where operators come in.
+    #[serde(deserialize_with = "address")]
     pub(crate) admin: SocketAddr,
     /// Where this gateway stands: the preferred region of models that name none.
     pub(crate) region: Option<String>,
@@ -77,6 +79,12 @@ impl Settings {
             )
         })
     }
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let expected = "an address and its port, such as \"127.0.0.1:8080\"";
+    text.parse().map_err(|_| de::Error::invalid_value(de::Unexpected::Str(&text), &expected))
 }
 
 /// Bytes, written with a unit: `"32MiB"`.

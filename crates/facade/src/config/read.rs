@@ -189,7 +189,12 @@ impl de::Error for Error {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(What::Unfit { expected: in_words(&expected.to_string()), found: found.to_string() })
+        let found = match found {
+            Unexpected::Seq => "a list".to_owned(),
+            Unexpected::Map => "a table".to_owned(),
+            other => other.to_string(),
+        };
+        Self::new(What::Unfit { expected: in_words(&expected.to_string()), found })
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -222,6 +227,7 @@ fn in_words(expected: &str) -> String {
         "f64" | "f32" => "a number",
         "a boolean" => "true or false",
         "a sequence" => "a list",
+        "a duration" => "a duration such as \"500ms\", \"30s\" or \"5m\"",
         other if other.starts_with("struct ") || other == "a map" => "a table",
         other => other,
     };

@@ -278,7 +278,11 @@ impl<'d> Tables<'d> {
     pub(super) fn keys(&mut self, path: &[&str]) -> Vec<String> {
         let Some(node) = self.node(path) else { return Vec::new() };
         let DeValue::Table(table) = node.value.get_ref() else {
-            let message = format!("expected a table, found {}", node.value.get_ref().type_str());
+            let found = match node.value.get_ref() {
+                DeValue::Array(_) => "a list",
+                other => other.type_str(),
+            };
+            let message = format!("expected a table, found {found}");
             self.fault(Fault::new(Path::new(path.iter().copied()), message));
             return Vec::new();
         };

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use clap::Args as ClapArgs;
 use outrigger::{
     Config,
-    config::Fault,
+    config::{Fault, Path},
     reach::{Credential, Finding, reach},
     transport::ReqwestTransport,
 };
@@ -43,9 +43,13 @@ struct Verdict<'a> {
 }
 
 pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
-    let text = read(&args.file)?;
     let name = args.file.display().to_string();
-    let checked = File::read(&text, &name, env);
+    let checked = match read(&args.file) {
+        Ok(text) => File::read(&text, &name, env),
+        // Whoever reads JSON reads nothing else.
+        Err(Failed(message)) if args.json => Err(Fault::new(Path::default(), message).into()),
+        Err(failed) => return Err(failed),
+    };
     let (faults, warnings): (&[Fault], &[Fault]) = match &checked {
         // What `serve` would refuse is not sound.
         Ok(file) => (file.open_listen.as_slice(), &file.warnings),

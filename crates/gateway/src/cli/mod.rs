@@ -83,7 +83,22 @@ impl<E: std::fmt::Display> From<E> for Failed {
 
 /// A text file, whole.
 fn read(path: &Path) -> Result<String, Failed> {
-    fs::read_to_string(path).map_err(|error| Failed(format!("cannot read {}: {error}", path.display())))
+    let bytes = fs::read(path).map_err(|error| Failed(format!("cannot read {}: {error}", path.display())))?;
+    text(bytes).map_err(|fault| Failed(format!("{}{fault}", path.display())))
+}
+
+/// The text of a file's bytes, or what is wrong with them, from behind the file's name.
+fn text(bytes: Vec<u8>) -> Result<String, String> {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(": the file is UTF-16; save it as UTF-8".to_owned());
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let sound = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let sound = String::from_utf8_lossy(sound);
+        let line = sound.matches('\n').count() + 1;
+        let column = sound.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
+        format!(":{line}:{column}: not UTF-8 from here on")
+    })
 }
 
 /// Says it when a port without keys is open to the network.

@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use crate::support::{file, soon};
 
-const SOUND: &str = "[providers.a]\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n\
+pub(crate) const SOUND: &str = "[providers.a]\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n\
                      [models.chat]\ntargets = [{ provider = \"a\", model = \"gpt-4.1\" }]\n";
 
 pub(crate) struct Run {
@@ -72,13 +72,41 @@ async fn all_faults_are_told_at_once_with_their_places() {
 async fn a_value_out_of_range_names_its_key() {
     for (server, word) in [
         ("max_body = \"32\"", "MiB"),
-        ("listen = \"nowhere\"", "socket address"),
+        ("listen = \"nowhere\"", "an address and its port"),
         ("drain = \"soon\"", "server.drain"),
         ("early_status = \"5s\"", "off"),
     ] {
         let run = check(&format!("[server]\n{server}\n{SOUND}"), &[]).await;
         assert_eq!(run.code, Some(1), "{server}");
         assert!(run.out.contains(".toml:2:") && run.out.contains(word), "{server}: {}", run.out);
+    }
+}
+
+/// **A file that is torn, empty or in another encoding is not sound**, and says where it broke off.
+#[tokio::test]
+async fn a_torn_file_is_not_sound() {
+    let files: [(&[u8], &str); 6] = [
+        (b"", ":1:1: no model is configured"),
+        (&SOUND.as_bytes()[..68], ":1:1: no model is configured"),
+        (&SOUND.as_bytes()[..60], ":3:28: "),
+        (b"[retry]\nbudget = \"\xff\"\n", ":2:11: not UTF-8"),
+        (b"\xff\xfe[\0r\0", "UTF-16"),
+        (b"[retry]\r\nbudgt = 5\r\n", ":2:1: retry.budgt: unknown key"),
+    ];
+    for (bytes, expected) in files {
+        let path = file("");
+        std::fs::write(&path, bytes).unwrap();
+        let path = path.display().to_string();
+        let told = run(&["check", &path]).await;
+        let shown = String::from_utf8_lossy(bytes);
+        assert_eq!(told.code, Some(1), "{shown}: {}", told.out);
+        let all = format!("{}{}", told.out, told.err);
+        assert!(all.contains(&format!("{path}{expected}")) || all.contains("UTF-16"), "{shown}: {all}");
+        let json: Value = serde_json::from_str(&run(&["check", &path, "--json"]).await.out).unwrap();
+        assert_eq!(
+            (&json["ok"], json["faults"].as_array().unwrap().is_empty()),
+            (&Value::Bool(false), false)
+        );
     }
 }
 

@@ -150,7 +150,7 @@ async fn a_hang_up_signal_is_answered_by_a_line_and_nothing_else() {
 async fn an_address_that_is_taken_is_a_failure_with_its_name() {
     let gateway = Gateway::start("").await;
     let taken = gateway.listen.to_string();
-    let config = file("[providers.a]\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n");
+    let config = file(crate::commands::SOUND);
     let output = Command::new(env!("CARGO_BIN_EXE_outrigger"))
         .args(["serve", "--listen", &taken, "--admin", "127.0.0.1:0", "--config"])
         .arg(config)
