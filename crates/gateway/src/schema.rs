@@ -73,8 +73,10 @@ fn early_status() -> Value {
 fn key() -> Value {
     let amount = json!({ "type": "number", "description": "USD.", "minimum": 0 });
     let budget = [("amount", amount), ("every", duration("The period."))];
-    let hash = pattern("What `outrigger keys new` prints.", "^sha256:");
-    table(
+    let tokens =
+        json!({ "type": "integer", "description": "Tokens a minute, read and written.", "minimum": 1 });
+    let hash = pattern("What `outrigger keys new` prints.", "^sha256:[0-9A-Fa-f]{64}$");
+    let key = table(
         "A caller's key, and what it may.",
         [
             ("hash", hash),
@@ -86,10 +88,11 @@ fn key() -> Value {
                 ),
             ),
             ("requests_per_minute", whole("Requests a minute.", 1, u32::MAX)),
-            ("tokens_per_minute", whole("Tokens a minute, read and written.", 1, u32::MAX)),
+            ("tokens_per_minute", tokens),
             ("budget_usd", needs(table("What it may cost in a period.", budget), &["amount", "every"])),
         ],
-    )
+    );
+    needs(key, &["hash"])
 }
 
 #[cfg(test)]
@@ -97,14 +100,22 @@ mod tests {
     use std::collections::BTreeSet;
 
     use outrigger::config::schema::words::keys_of;
+    use serde::de::DeserializeOwned;
 
     use super::*;
+    use crate::auth::entry::{Budget, Entry};
 
-    /// Fails if a key is added to the table and forgotten in the schema.
+    #[track_caller]
+    fn check<T: DeserializeOwned>(form: &Value) {
+        let known: BTreeSet<&str> = keys_of::<T>().iter().copied().collect();
+        assert_eq!(known, form["properties"].as_object().unwrap().keys().map(String::as_str).collect());
+    }
+
+    /// Fails if a key is added to a table and forgotten in the schema.
     #[test]
     fn the_schema_has_the_keys_of_the_gateways_tables() {
-        let known: BTreeSet<&str> = keys_of::<Settings>().iter().copied().collect();
-        let written = server()["properties"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-        assert_eq!(known, written.iter().map(String::as_str).collect());
+        check::<Settings>(&server());
+        check::<Entry>(&key());
+        check::<Budget>(&key()["properties"]["budget_usd"]);
     }
 }

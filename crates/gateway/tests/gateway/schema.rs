@@ -11,7 +11,10 @@ use crate::commands::{check, run};
 const PAGE: &str = include_str!("../../../../docs/config.schema.json");
 
 /// Every documented table and key.
-const WHOLE: &str = include_str!("../../../facade/tests/config/whole.toml");
+fn whole() -> String {
+    include_str!("../../../facade/tests/config/whole.toml")
+        .replace("sha256:...", &format!("sha256:{}", "0".repeat(64)))
+}
 
 /// What the schema has against a file, a line each; empty for nothing.
 pub(crate) fn faults(text: &str) -> String {
@@ -38,8 +41,9 @@ fn the_schema_is_one() {
 
 #[test]
 fn every_documented_file_is_within_the_schema() {
+    let whole = whole();
     let files = [
-        WHOLE,
+        whole.as_str(),
         include_str!("../../../facade/tests/config/article.toml"),
         include_str!("../../examples/tiny.toml"),
         include_str!("../../examples/composed.toml"),
@@ -68,11 +72,13 @@ fn tables(value: &Value, way: &str) -> Vec<String> {
 /// is left open.
 #[tokio::test]
 async fn an_unknown_key_is_refused_by_both_in_every_table() {
-    // What belongs to later versions is read by nobody yet.
-    let whole: Value = toml::from_str(WHOLE).unwrap();
+    let whole: Value = toml::from_str(&whole().replace("${OPENAI_API_KEY}", "sk-1")).unwrap();
     let ways = tables(&whole, "");
     assert!(ways.len() > 25, "{ways:?}");
-    for way in ways.iter().filter(|way| !way.starts_with("/keys") && !way.starts_with("/fleet")) {
+    let sound = check(&toml::to_string(&whole).unwrap(), &[]).await;
+    assert_eq!(sound.code, Some(0), "{}", sound.out);
+    // What belongs to a later version is read by nobody yet.
+    for way in ways.iter().filter(|way| !way.starts_with("/fleet")) {
         let mut file = whole.clone();
         file.pointer_mut(way).unwrap().as_object_mut().unwrap().insert("no_such_key".to_owned(), 1.into());
         let text = toml::to_string(&file).unwrap();
