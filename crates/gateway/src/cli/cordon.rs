@@ -25,7 +25,7 @@ pub(super) struct CordonArgs {
     #[command(flatten)]
     gateway: Gateway,
     /// Put it back by itself after so long: `10m`, `2h`
-    #[arg(long = "for", value_name = "DURATION", value_parser = humantime_serde::re::humantime::parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
     lasting: Option<Duration>,
     /// Print one JSON document
     #[arg(long)]
@@ -69,7 +69,7 @@ struct Order<'a> {
 async fn take_out(operator: &Operator, place: &Place, lasting: Option<Duration>) -> Result<Done, Failed> {
     let found = find(operator, place).await?;
     let Place { provider, region, model } = place;
-    let lasting = lasting.map(|lasting| humantime_serde::re::humantime::format_duration(lasting).to_string());
+    let lasting = lasting.map(|lasting| humantime::format_duration(lasting).to_string());
     let order = Order { provider, region, model: model.as_deref(), lasting: lasting.as_deref() };
     let _deployments: Value = operator.post("/cordon", &order).await?;
     Ok(Done { cordoned: true, lasting, deployments: found })
