@@ -5,25 +5,43 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
-use http::{HeaderValue, StatusCode, request::Parts};
+use http::{HeaderValue, Method, StatusCode, request::Parts};
 use outrigger::{Api, Notice, Observer, Outcome};
 
-use crate::{auth::pass::Pass, request_id::RequestId};
+use crate::{auth::pass::Pass, request_id::RequestId, story::Story};
 
-/// Keeps a record of requests. It is told on the request's own task, so it must be quick and must not block.
+/// Keeps a record of requests. It is told on the request's own task, so it must be quick and must not block. What a clerk does not
+/// care for it need not hear.
 pub(crate) trait Clerk: Send + Sync {
     /// Something happened to a request on its way. [`Notice::CallEnded`] is the last, and comes before the answer's last byte.
-    fn notice(&self, subject: &Subject, notice: &Notice);
+    fn notice(&self, _subject: &Subject, _notice: &Notice) {}
 
     /// A request got an error from the gateway: without a call of the client, or after its call had ended in failure.
-    fn failed(&self, subject: &Subject, status: StatusCode, code: &str);
+    fn failed(&self, _subject: &Subject, _status: StatusCode, _code: &str) {}
+
+    /// A request is over, answered or not, and this is what came of it. Told once for each, after all else; of one that was answered,
+    /// before the answer's last byte.
+    fn closed(&self, _subject: &Subject, _story: &Story) {}
+
+    /// Something was asked that is no request to a model.
+    fn passed(&self, _beside: &Beside<'_>) {}
+}
+
+/// What was asked beside requests to models: the list of them, a path that is not there.
+#[derive(Debug)]
+pub(crate) struct Beside<'a> {
+    /// Its name.
+    pub(crate) id: &'a HeaderValue,
+    pub(crate) method: &'a Method,
+    pub(crate) path: &'a str,
+    pub(crate) status: StatusCode,
+    /// Of the error that was the answer.
+    pub(crate) code: Option<&'static str>,
+    pub(crate) took: Duration,
 }
 
 /// Which request, and whose.
@@ -65,6 +83,10 @@ impl Subject {
     }
 }
 
+/// Marks the answer to a request that had an account.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accounted;
+
 /// All clerks of a gateway. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Clerks(Arc<[Arc<dyn Clerk>]>);
@@ -82,49 +104,97 @@ impl fmt::Debug for Clerks {
 }
 
 impl Clerks {
-    /// Opens the account of a request that is understood.
-    pub(crate) fn open(&self, subject: Subject) -> Arc<Account> {
-        Arc::new(Account { subject, clerks: self.clone(), over: AtomicBool::new(false) })
+    /// Opens the account of a request.
+    pub(crate) fn open(&self, subject: Subject) -> Account {
+        let entry = Entry { story: Story::new(subject.began), is_over: false };
+        Account { subject, clerks: self.clone(), entry: Mutex::new(entry) }
     }
 
-    /// A request that did not come to be understood.
-    pub(crate) fn failed(&self, subject: &Subject, status: StatusCode, code: &str) {
+    /// Tells of something that is no request to a model.
+    pub(crate) fn passed(&self, beside: &Beside<'_>) {
         for clerk in &*self.0 {
-            clerk.failed(subject, status, code);
+            clerk.passed(beside);
         }
     }
 }
 
 /// One request's way, told to all clerks.
+///
+/// # Drop
+/// A request that is not over by then is: its caller went away.
 #[derive(Debug)]
 pub(crate) struct Account {
-    subject: Subject,
+    /// Complete when the request is understood.
+    pub(crate) subject: Subject,
     clerks: Clerks,
-    /// Its last word was told: an answer, whole or not, or that its caller went away.
-    over: AtomicBool,
+    entry: Mutex<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    story: Story,
+    /// Its last word was told: an answer, whole or not, an error, or that its caller went away.
+    is_over: bool,
 }
 
 impl Account {
     /// The request gets an error. Nothing is told when its caller has already been told otherwise.
     pub(crate) fn failed(&self, status: StatusCode, code: &str) {
-        if !self.over.swap(true, Ordering::Relaxed) {
-            self.clerks.failed(&self.subject, status, code);
+        let story = self.over(|story| story.fail(status, code, Instant::now()));
+        if let Some(story) = story {
+            for clerk in &*self.clerks.0 {
+                clerk.failed(&self.subject, status, code);
+            }
+            self.close(&story);
         }
     }
 
     /// What the client tells of the call.
     pub(crate) fn watcher(self: &Arc<Self>) -> impl Observer + use<> {
         let account = Arc::clone(self);
-        move |notice: &Notice| {
-            if let Notice::CallEnded {
-                outcome: Outcome::Ok | Outcome::Truncated | Outcome::Cancelled, ..
-            } = notice
-            {
-                account.over.store(true, Ordering::Relaxed);
+        move |notice: &Notice| account.notice(notice)
+    }
+
+    fn notice(&self, notice: &Notice) {
+        for clerk in &*self.clerks.0 {
+            clerk.notice(&self.subject, notice);
+        }
+        let now = Instant::now();
+        // After an end without an answer the routes say which error it comes to.
+        let is_last = matches!(
+            notice,
+            Notice::CallEnded { outcome: Outcome::Ok | Outcome::Truncated | Outcome::Cancelled, .. }
+        );
+        if is_last {
+            if let Some(story) = self.over(|story| story.note(notice, now)) {
+                self.close(&story);
             }
-            for clerk in &*account.clerks.0 {
-                clerk.notice(&account.subject, notice);
-            }
+        } else {
+            self.entry.lock().unwrap_or_else(PoisonError::into_inner).story.note(notice, now);
+        }
+    }
+
+    /// The story with its last word, if it is the last.
+    fn over(&self, word: impl FnOnce(&mut Story)) -> Option<Story> {
+        let mut entry = self.entry.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut entry.is_over, true) {
+            return None;
+        }
+        word(&mut entry.story);
+        Some(entry.story.clone())
+    }
+
+    fn close(&self, story: &Story) {
+        for clerk in &*self.clerks.0 {
+            clerk.closed(&self.subject, story);
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        if let Some(story) = self.over(|story| story.ended = Instant::now()) {
+            self.close(&story);
         }
     }
 }

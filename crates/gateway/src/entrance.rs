@@ -19,6 +19,7 @@ use hyper::{body::Incoming, service::Service};
 use hyper_util::service::TowerToHyperService;
 
 use crate::{
+    clerk::{Accounted, Beside, Clerks},
     hosts::Hosts,
     request_id::{ANTHROPIC_REQUEST_ID, REQUEST_ID, RequestId, RequestIds},
     routes::{
@@ -34,8 +35,8 @@ pub(crate) struct Entrance {
     routes: TowerToHyperService<Router>,
     hosts: Hosts,
     ids: RequestIds,
-    /// Whether every answer says how many attempts it took, and how long.
-    is_accounted: bool,
+    /// Who keeps records of what callers ask. Their answers say how many attempts they took, and how long.
+    clerks: Option<Clerks>,
 }
 
 impl Entrance {
@@ -45,12 +46,12 @@ impl Entrance {
     }
 
     /// The callers' way in.
-    pub(crate) fn for_callers(routes: Router, hosts: Hosts) -> Arc<Self> {
-        Arc::new(Self { is_accounted: true, ..Self::new(routes, hosts) })
+    pub(crate) fn for_callers(routes: Router, hosts: Hosts, clerks: Clerks) -> Arc<Self> {
+        Arc::new(Self { clerks: Some(clerks), ..Self::new(routes, hosts) })
     }
 
     fn new(routes: Router, hosts: Hosts) -> Self {
-        Self { routes: TowerToHyperService::new(routes), hosts, ids: RequestIds::new(), is_accounted: false }
+        Self { routes: TowerToHyperService::new(routes), hosts, ids: RequestIds::new(), clerks: None }
     }
 
     /// Answers one request.
@@ -62,14 +63,21 @@ impl Entrance {
         let id = self.ids.of(request.headers());
         let words = Words::of_path(request.uri().path());
         request.extensions_mut().insert(RequestId(id.clone()));
+        let asked =
+            self.clerks.as_ref().map(|clerks| (clerks, request.method().clone(), request.uri().clone()));
         let mut response = if self.hosts.admit(request.uri(), request.headers()) {
             self.routes.call(request).await?
         } else {
             let message = "the host or the origin of this request is not one that is answered here";
             ApiError::caller(StatusCode::FORBIDDEN, "foreign_host", message).into_response()
         };
+        let code = response.extensions().get::<ApiError>().map(ApiError::code);
         error::write(&mut response, words, &id);
-        if self.is_accounted {
+        if let Some((clerks, method, uri)) = asked {
+            if response.extensions_mut().remove::<Accounted>().is_none() {
+                let (path, status, took) = (uri.path(), response.status(), began.elapsed());
+                clerks.passed(&Beside { id: &id, method: &method, path, status, code, took });
+            }
             stamp_untried(&mut response, began);
             if words == Words::Anthropic {
                 response.headers_mut().insert(ANTHROPIC_REQUEST_ID, id.clone());

@@ -15,6 +15,7 @@ mod file;
 mod hosts;
 mod listener;
 mod load;
+mod log;
 mod metrics;
 mod outflow;
 mod phase;
@@ -25,6 +26,7 @@ mod schema;
 mod server;
 mod settings;
 mod signals;
+mod story;
 mod watch;
 
 use std::process::ExitCode;

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use crate::{
     admin::{self, Admin},
     auth::{Keys, pass::Settle},
-    clerk::Clerk,
+    clerk::{Clerk, Clerks},
     entrance::Entrance,
     hosts::Hosts,
     listener::Listener,
@@ -51,19 +51,20 @@ pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, 
     };
     let (callers, listen) = bind(settings.listen).await?;
     let (operators, admin) = bind(settings.admin).await?;
+    let clerks = Clerks::from(clerks);
 
     let gateway = Gateway {
         client: client.clone(),
         watch: watch.clone(),
         keys,
-        clerks: clerks.into(),
+        clerks: clerks.clone(),
         phases: phases.clone(),
         load: Load::new(u64::from(settings.max_concurrent), settings.max_buffered.0),
         max_body: settings.max_body.0,
     };
     let own = Hosts::Own(settings.hosts.clone());
     let hosts = if listen.ip().is_loopback() { own.clone() } else { Hosts::Any };
-    let for_callers = Entrance::for_callers(routes::router(Arc::new(gateway)), hosts);
+    let for_callers = Entrance::for_callers(routes::router(Arc::new(gateway)), hosts, clerks);
     let for_operators =
         Entrance::for_operators(admin::router(Admin::new(client.clone(), watch, phases.clone()), world), own);
     Ok(Running {

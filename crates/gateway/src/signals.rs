@@ -5,9 +5,6 @@ use std::io;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-#[cfg(unix)]
-use crate::cli::log;
-
 /// Hears the wish, each time it is uttered.
 #[derive(Debug)]
 pub(crate) struct Signals {
@@ -46,7 +43,7 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hang_up.recv() => log::line("SIGHUP: this version does not reload; it goes on as it was started"),
+                _ = self.hang_up.recv() => tracing::info!("SIGHUP: this version does not reload; it goes on as it was started"),
             }
         }
     }

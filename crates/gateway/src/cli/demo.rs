@@ -5,8 +5,11 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use clap::Args as ClapArgs;
 use sim::Scenario;
 
-use super::{Failed, block_on, read};
-use crate::demo::{self, Play};
+use super::{Env, Failed, block_on, read};
+use crate::{
+    demo::{self, Play},
+    log,
+};
 
 /// How long the eight acts take unless told otherwise.
 const SECONDS: u64 = 60;
@@ -39,7 +42,8 @@ pub(super) struct Args {
     keep: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode, Failed> {
+pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
+    log::start(&log::Options::default(), env);
     let (scenario, length) = args.scenario()?;
     let &Args { listen, admin, json, keep, .. } = args;
     block_on(demo::run(&Play { scenario, length, listen, admin, json, keep }))

@@ -8,7 +8,6 @@ mod demo;
 mod explain;
 mod init;
 mod keys;
-pub(crate) mod log;
 mod operator;
 pub(crate) mod out;
 mod paint;
@@ -20,6 +19,8 @@ mod table;
 use std::{fs, future::Future, net::SocketAddr, path::Path, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+
+use crate::log;
 
 /// Looks up a variable of the environment.
 pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -50,12 +51,12 @@ enum Verb {
 /// Runs the verb that the process was started with.
 pub(crate) fn run(env: Env<'_>) -> ExitCode {
     let done = match Cli::parse().verb {
-        Verb::Demo(args) => demo::run(&args),
+        Verb::Demo(args) => demo::run(&args, env),
         Verb::Serve(args) => serve::run(&args, env),
         Verb::Init(args) => init::run(&args),
         Verb::Check(args) => check::run(&args, env),
         Verb::Keys(args) => keys::run(&args),
-        Verb::Sim(args) => sim::run(&args),
+        Verb::Sim(args) => sim::run(&args, env),
         Verb::Schema => schema::run(),
         Verb::Explain(args) => explain::run(&args, env),
         Verb::Cordon(args) => cordon::cordon(&args),

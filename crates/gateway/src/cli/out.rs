@@ -1,5 +1,5 @@
 //! The two streams a command speaks on: results go to standard output, progress to standard error. What a server tells while it
-//! serves goes through the [`log`](super::log), because these here wait for their reader.
+//! serves goes through the [`log`](crate::log), because these here wait for their reader.
 //!
 //! A reader that went away (`outrigger check | head`) is no fault of the command, so a failed write is let go.
 

@@ -3,15 +3,17 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Args as ClapArgs;
-use outrigger::{Client, Notice};
+use outrigger::Client;
+use tracing::info;
 
-use super::{Env, Failed, block_on, log, out, read, warn_of_open_admin};
+use super::{Env, Failed, block_on, out, read, warn_of_open_admin};
 use crate::{
     auth::Keys,
     file::File,
+    log::{self, access::AccessLog, changes},
     server::{self, Parts, Running},
     signals::Signals,
-    watch::{Watch, event},
+    watch::Watch,
 };
 
 /// Run the gateway
@@ -26,9 +28,12 @@ pub(super) struct Args {
     /// Where operators come in, instead of the file's `server.admin`
     #[arg(long, env = "OUTRIGGER_ADMIN", value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
+    #[command(flatten)]
+    log: log::Options,
 }
 
 pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
+    log::start(&args.log, env);
     let text = read(&args.config)?;
     let mut file = File::read(&text, &args.config.display().to_string(), env)?;
     for warning in &file.warnings {
@@ -48,11 +53,11 @@ async fn serve(file: File) -> Result<ExitCode, Failed> {
     let client = Client::builder()
         .config(file.config)
         .observer(watch.clone())
-        .observer(tell)
+        .observer(changes::tell)
         .max_held_answer(max_held)
         .build()?;
     let keys = Arc::new(Keys::new(file.keys));
-    let parts = Parts { client, watch, keys, clerks: Vec::new(), world: None };
+    let parts = Parts { client, watch, keys, clerks: vec![Arc::new(AccessLog)], world: None };
     let running = server::start(&file.settings, parts).await?;
     out::note(format_args!("listening {}", running.listen_url()));
     out::note(format_args!("admin {}", running.admin_url()));
@@ -62,22 +67,9 @@ async fn serve(file: File) -> Result<ExitCode, Failed> {
 
 /// Lets what runs finish. A second signal ends it at once, and that counts as a failure.
 async fn stop(running: Running, signals: &mut Signals) -> ExitCode {
-    log::line("draining; a second signal ends it at once");
+    info!("draining; a second signal ends it at once");
     tokio::select! {
         () = running.shutdown() => ExitCode::SUCCESS,
         () = signals.next() => ExitCode::FAILURE,
-    }
-}
-
-/// What an operator reads afterwards: what changed, one line each, and what is to be mended as an error. Failovers are as many
-/// as requests when a region is down, and rescues as many as its streams; they are counted in the metrics and told on
-/// `/events`.
-fn tell(notice: &Notice) {
-    if matches!(notice, Notice::Failover { .. } | Notice::Rescue { .. }) {
-        return;
-    }
-    if let Some((name, facts)) = event(notice) {
-        let loudly = if matches!(notice, Notice::TakenOut { .. }) { "error: " } else { "" };
-        log::line(format_args!("{loudly}{name} {facts}"));
     }
 }

@@ -5,12 +5,13 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::Args as ClapArgs;
 use sim::{Scenario, Server, World};
 
-use super::{Failed, block_on, out, read, warn_of_open_admin};
+use super::{Env, Failed, block_on, out, read, warn_of_open_admin};
 use crate::{
     admin,
     entrance::Entrance,
     hosts::Hosts,
     listener::Listener,
+    log,
     phase::{Phase, phases},
     routes,
     settings::Settings,
@@ -34,7 +35,8 @@ pub(super) struct Args {
     seed: u64,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode, Failed> {
+pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
+    log::start(&log::Options::default(), env);
     let scenario = match &args.scenario {
         Some(path) => {
             let text = read(path)?;

@@ -19,7 +19,13 @@ use super::{
     wishes,
     words::Hearer,
 };
-use crate::{clerk::Subject, load::Seat, outflow::Outflow, phase::Phase, request_id::RequestId};
+use crate::{
+    clerk::{Account, Accounted, Subject},
+    load::Seat,
+    outflow::Outflow,
+    phase::Phase,
+    request_id::RequestId,
+};
 
 /// Answers a request of a kind.
 ///
@@ -27,15 +33,16 @@ use crate::{clerk::Subject, load::Seat, outflow::Outflow, phase::Phase, request_
 /// A caller that hangs up drops this future or the body it returned, and with it every upstream request.
 pub(crate) async fn answer(api: Api, State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (mut head, body) = request.into_parts();
-    let mut subject = Subject::of(api, &head, Instant::now());
+    let mut account = gateway.clerks.open(Subject::of(api, &head, Instant::now()));
     let found = gateway.keys.find(&head.headers);
-    subject.caller = found.as_ref().ok().and_then(|key| Some(Arc::clone(key.as_ref()?.name())));
+    account.subject.caller = found.as_ref().ok().and_then(|key| Some(Arc::clone(key.as_ref()?.name())));
     let received = match found {
         Ok(key) => receive(&gateway, &head.headers, body).await.map(|(body, seat)| (key, body, seat)),
         Err(stranger) => Err(stranger),
     };
     // How long a caller takes to send its body is not our time.
     let began = Instant::now();
+    let subject = &mut account.subject;
     subject.began = began;
     let understood = received.and_then(|(key, body, seat)| {
         subject.bytes = body.len();
@@ -48,14 +55,14 @@ pub(crate) async fn answer(api: Api, State(gateway): State<Arc<Gateway>>, reques
         Ok((request, seat))
     });
     let answered = match understood {
-        Ok((request, seat)) => ask(&gateway, request, subject).await.map(|answer| (answer, seat)),
+        Ok((request, seat)) => ask(&gateway, request, account).await.map(|answer| (answer, seat)),
         Err(error) => {
             gateway.watch.metrics().refused();
-            gateway.clerks.failed(&subject, error.status(), error.code());
+            account.failed(error.status(), error.code());
             Err(error.into())
         }
     };
-    match answered {
+    let mut response = match answered {
         Ok((answer, seat)) => {
             let id =
                 head.extensions.remove::<RequestId>().map_or_else(|| HeaderValue::from_static(""), |id| id.0);
@@ -71,7 +78,9 @@ pub(crate) async fn answer(api: Api, State(gateway): State<Arc<Gateway>>, reques
             Provenance::of_failure(&attempts, began.elapsed()).stamp(&mut response);
             response
         }
-    }
+    };
+    response.extensions_mut().insert(Accounted);
+    response
 }
 
 /// A request without an answer: what its caller gets instead, in our words or as a provider refused it.
@@ -132,10 +141,10 @@ fn understand(
 async fn ask(
     gateway: &Gateway,
     request: outrigger::Request,
-    subject: Subject,
+    account: Account,
 ) -> Result<Answer, Box<Failure>> {
-    let model = Arc::clone(&subject.model);
-    let account = gateway.clerks.open(subject);
+    let model = Arc::clone(&account.subject.model);
+    let account = Arc::new(account);
     let answered = {
         let call = gateway.client.send(request.watch(account.watcher()));
         tokio::select! {

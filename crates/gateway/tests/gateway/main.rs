@@ -19,6 +19,7 @@ mod keys;
 mod kinds;
 mod lifecycle;
 mod limits;
+mod logs;
 mod operators;
 mod schema;
 mod streams;

@@ -91,8 +91,19 @@ impl Gateway {
         Self::with(server, &text).await
     }
 
+    /// A gateway before two regions with these variables in its environment.
+    pub(crate) async fn in_environment(environment: &[(&str, &str)], more: &str) -> Self {
+        let server = Server::start(two_regions()).await.unwrap();
+        let text = at(&server, "holysheep", "openai") + &model("chat", "holysheep", "gpt-4.1");
+        Self::with_all(server, &format!("{more}\n{text}"), environment).await
+    }
+
     async fn with(server: Server, text: &str) -> Self {
-        let (child, log, listen, admin) = serve(text).await;
+        Self::with_all(server, text, &[]).await
+    }
+
+    async fn with_all(server: Server, text: &str, environment: &[(&str, &str)]) -> Self {
+        let (child, log, listen, admin) = serve(text, environment).await;
         Self { listen, admin, server, child, log }
     }
 
@@ -159,11 +170,12 @@ fn model(name: &str, provider: &str, model: &str) -> String {
 type Log = Arc<Mutex<String>>;
 
 /// Starts `outrigger serve` with this file, on ports of its own.
-async fn serve(text: &str) -> (Child, Log, SocketAddr, SocketAddr) {
+async fn serve(text: &str, environment: &[(&str, &str)]) -> (Child, Log, SocketAddr, SocketAddr) {
     assert_eq!(crate::schema::faults(text), "", "what is served, the schema takes:\n{text}");
     let mut child = Command::new(env!("CARGO_BIN_EXE_outrigger"))
         .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config"])
         .arg(file(text))
+        .envs(environment.iter().copied())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()

@@ -1,92 +1,101 @@
-//! The log of a server: lines on standard error that nobody waits for.
+//! A way to standard error that nobody waits on.
 //!
 //! Standard error may be a pipe whose reader has stopped. A task that writes to it then stands still, and with it the worker
 //! that runs it. So lines go through a bounded queue to a thread of their own; what does not fit is dropped, and the log says
 //! how many lines that were.
 
 use std::{
-    fmt::Display,
-    io::{self, Write},
+    io::{BufWriter, Write},
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     thread,
     time::Duration,
 };
 
-/// Lines that wait for the writer at most: a second of very bad weather, and less than a megabyte.
+/// Lines that wait for the writer at most: a second of very bad weather, and a few megabytes.
 const BACKLOG: usize = 4096;
-/// How long the end of the process waits for the last lines.
-const LAST_LINES: Duration = Duration::from_millis(500);
-
-/// Standard error belongs to the process, and so does its one writer.
-static LOG: OnceLock<Log> = OnceLock::new();
-
-/// Writes a line, soon, or drops it.
-pub(crate) fn line(line: impl Display) {
-    LOG.get_or_init(|| Log::start(io::stderr(), BACKLOG)).line(line);
-}
-
-/// Returns when all lines are written, or will not be.
-pub(crate) fn finish() {
-    if let Some(log) = LOG.get() {
-        log.finish(LAST_LINES);
-    }
-}
 
 /// The near end of the queue.
 #[derive(Debug)]
-struct Log {
-    queue: Option<SyncSender<Entry>>,
+pub(super) struct Queue {
+    entries: Option<SyncSender<Entry>>,
     dropped: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
 enum Entry {
-    Line(String),
+    /// A line with its end.
+    Line(Vec<u8>),
     /// All lines before are written: say so.
     Mark(SyncSender<()>),
 }
 
-impl Log {
-    fn start(to: impl Write + Send + 'static, backlog: usize) -> Self {
+impl Queue {
+    /// A queue to a writer; `complain` is the line that says how many others were dropped.
+    pub(super) fn start(
+        to: impl Write + Send + 'static,
+        complain: impl Fn(u64) -> String + Send + 'static,
+    ) -> Self {
+        Self::of_length(BACKLOG, to, complain)
+    }
+
+    fn of_length(
+        backlog: usize,
+        to: impl Write + Send + 'static,
+        complain: impl Fn(u64) -> String + Send + 'static,
+    ) -> Self {
         let (queue, entries) = sync_channel(backlog);
         let dropped = Arc::new(AtomicU64::new(0));
         let missed = Arc::clone(&dropped);
-        let started =
-            thread::Builder::new().name("log".to_owned()).spawn(move || write(to, &entries, &missed));
+        let started = thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write(to, &entries, &missed, complain));
         // A process that cannot have one more thread has other troubles, and goes on without a log.
-        Self { queue: started.is_ok().then_some(queue), dropped }
+        Self { entries: started.is_ok().then_some(queue), dropped }
     }
 
-    fn line(&self, line: impl Display) {
-        let Some(queue) = &self.queue else { return };
-        if let Err(TrySendError::Full(_)) = queue.try_send(Entry::Line(line.to_string())) {
+    /// Writes a line, soon, or drops it.
+    pub(super) fn line(&self, line: &[u8]) {
+        let Some(entries) = &self.entries else { return };
+        if let Err(TrySendError::Full(_)) = entries.try_send(Entry::Line(line.to_vec())) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn finish(&self, patience: Duration) {
-        let Some(queue) = &self.queue else { return };
+    /// Returns when all lines so far are written, or after that time.
+    pub(super) fn finish(&self, patience: Duration) {
+        let Some(entries) = &self.entries else { return };
         let (written, mark) = sync_channel(1);
-        if queue.try_send(Entry::Mark(written)).is_ok() {
+        if entries.try_send(Entry::Mark(written)).is_ok() {
             // In time or not: the process ends.
             let _ = mark.recv_timeout(patience);
         }
     }
 }
 
-/// The far end: a reader that went away is no fault of the server, so a failed write is let go.
-fn write(mut to: impl Write, entries: &Receiver<Entry>, dropped: &AtomicU64) {
-    while let Ok(entry) = entries.recv() {
+/// The far end: a reader that went away is no fault of the server, so a failed write is let go. Lines that wait together are
+/// written together.
+fn write(to: impl Write, entries: &Receiver<Entry>, dropped: &AtomicU64, complain: impl Fn(u64) -> String) {
+    let mut to = BufWriter::new(to);
+    loop {
+        let entry = match entries.try_recv() {
+            Ok(entry) => entry,
+            Err(TryRecvError::Empty) => {
+                drop(to.flush());
+                let Ok(entry) = entries.recv() else { return };
+                entry
+            }
+            Err(TryRecvError::Disconnected) => return,
+        };
         let missed = dropped.swap(0, Ordering::Relaxed);
         if missed > 0 {
-            drop(writeln!(to, "{missed} lines of this log were dropped: its reader is too slow"));
+            drop(writeln!(to, "{}", complain(missed)));
         }
         match entry {
-            Entry::Line(line) => drop(writeln!(to, "{line}")),
+            Entry::Line(line) => drop(to.write_all(&line)),
             Entry::Mark(written) => drop(to.flush().map(|()| written.send(()))),
         }
     }
@@ -94,7 +103,7 @@ fn write(mut to: impl Write, entries: &Receiver<Entry>, dropped: &AtomicU64) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::{io, sync::Mutex};
 
     use super::*;
 
@@ -124,12 +133,16 @@ mod tests {
         }
     }
 
+    fn complain(missed: u64) -> String {
+        format!("{missed} lines are missing")
+    }
+
     #[test]
     fn lines_are_written_in_order_before_the_end() {
         let pipe = Pipe::default();
-        let log = Log::start(pipe.clone(), 8);
+        let log = Queue::of_length(8, pipe.clone(), complain);
         for number in 0..3 {
-            log.line(number);
+            log.line(format!("{number}\n").as_bytes());
         }
         log.finish(Duration::from_secs(20));
         assert_eq!(pipe.text(), "0\n1\n2\n");
@@ -139,18 +152,18 @@ mod tests {
     #[test]
     fn a_reader_that_stops_costs_lines_and_no_time() {
         let pipe = Pipe::default();
-        let log = Log::start(pipe.clone(), 4);
+        let log = Queue::of_length(4, pipe.clone(), complain);
         let stopped = pipe.open.lock().unwrap();
         for number in 0..100 {
-            log.line(number);
+            log.line(format!("{number}\n").as_bytes());
         }
         log.finish(Duration::ZERO);
         drop(stopped);
         while !pipe.text().contains("3\n") {
             thread::yield_now();
         }
-        log.line("after");
+        log.line(b"after\n");
         log.finish(Duration::from_secs(20));
-        assert!(pipe.text().contains("lines of this log were dropped"), "{}", pipe.text());
+        assert!(pipe.text().contains("lines are missing\n"), "{}", pipe.text());
     }
 }

@@ -1,0 +1,94 @@
+//! The access log: one line a request, when it is over. Who asked, for what, where it went, what came of it, and what it cost.
+//!
+//! Its part of the log is `access`, so that `--log-level info,access=off` is a log without it. What a caller wrote is in it only as
+//! far as a name goes (the model, the path, the request's id), cut to [`LONGEST`]; prompts, answers and keys are not at hand here.
+
+use std::time::Duration;
+
+use outrigger::Route;
+use tracing::info;
+
+use crate::{
+    clerk::{Beside, Clerk, Subject},
+    story::{Story, Tried},
+};
+
+/// The most of a name that a caller made up.
+const LONGEST: usize = 200;
+
+/// Writes the access log.
+#[derive(Debug)]
+pub(crate) struct AccessLog;
+
+impl Clerk for AccessLog {
+    fn closed(&self, subject: &Subject, story: &Story) {
+        let Route { provider, region, model, .. } = match &story.route {
+            Some(route) => route,
+            None => match story.tried.last() {
+                Some(tried) => &tried.route,
+                None => &Route::new("", "", ""),
+            },
+        };
+        let tried: Vec<String> = story.tried.iter().map(Tried::to_string).collect();
+        let failovers: Vec<&str> = story.failovers.iter().map(|class| class.as_str()).collect();
+        info!(
+            target: "access",
+            id = text(subject.id.as_bytes()),
+            caller = subject.caller.as_deref(),
+            api = subject.api.path(),
+            model = cut(&subject.model),
+            stream = subject.stream,
+            bytes = subject.bytes,
+            provider = some(provider),
+            region = some(region),
+            upstream_model = some(model),
+            attempts = story.tried.len(),
+            tried = some(&tried.join(", ")),
+            failovers = some(&failovers.join(",")),
+            outcome = story.outcome.as_str(),
+            status = story.status.map(|status| status.as_u16()),
+            code = story.code.as_deref(),
+            tokens_in = story.usage.map(|usage| usage.input),
+            tokens_out = story.usage.map(|usage| usage.output),
+            cost_usd = story.cost_usd,
+            total_ms = ms(story.ended.saturating_duration_since(subject.began)),
+            first_token_ms = story.first_token.map(ms),
+            overhead_ms = ms(story.own_time(subject.began)),
+            "request"
+        );
+    }
+
+    fn passed(&self, beside: &Beside<'_>) {
+        info!(
+            target: "access",
+            id = text(beside.id.as_bytes()),
+            method = beside.method.as_str(),
+            path = cut(beside.path),
+            outcome = if beside.status.is_success() { "ok" } else { "refused" },
+            status = beside.status.as_u16(),
+            code = beside.code,
+            total_ms = ms(beside.took),
+            "request"
+        );
+    }
+}
+
+/// A name that is there.
+fn some(name: &str) -> Option<&str> {
+    Some(name).filter(|name| !name.is_empty())
+}
+
+/// A header's value that is a sane name is ASCII.
+fn text(name: &[u8]) -> &str {
+    std::str::from_utf8(name).unwrap_or_default()
+}
+
+/// As much of a caller's word as is a name.
+fn cut(word: &str) -> Option<&str> {
+    some(word.get(..word.floor_char_boundary(LONGEST)).unwrap_or_default())
+}
+
+/// Milliseconds, to the microsecond.
+fn ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

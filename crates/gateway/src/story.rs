@@ -1,0 +1,150 @@
+//! What came of one request, from its account: where it was tried, how long that took, how it ended and what it cost.
+//!
+//! It is pieced together from the client's notices, which tell of ends only: an attempt began as long before its notice as it took.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use http::StatusCode;
+use outrigger::{
+    Notice, Outcome, Route,
+    wire::{Class, Usage},
+};
+
+/// One request, once it is over.
+#[derive(Clone, Debug)]
+pub(crate) struct Story {
+    pub(crate) outcome: Outcome,
+    /// What its caller got; none when it went away before there was anything.
+    pub(crate) status: Option<StatusCode>,
+    /// The code of the error that its caller got.
+    pub(crate) code: Option<String>,
+    /// Where its answer came from; where it was waited for, when its caller went away.
+    pub(crate) route: Option<Route>,
+    /// In the order of their ends.
+    pub(crate) tried: Vec<Tried>,
+    /// Why it went on at another place, each time that it did.
+    pub(crate) failovers: Vec<Class>,
+    /// From its beginning to the first content, or to the whole answer.
+    pub(crate) first_token: Option<Duration>,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) cost_usd: Option<f64>,
+    pub(crate) ended: Instant,
+}
+
+/// One attempt.
+#[derive(Clone, Debug)]
+pub(crate) struct Tried {
+    pub(crate) route: Route,
+    /// How it failed; none when it did not.
+    pub(crate) class: Option<Class>,
+    /// The provider's status, where a failure had one.
+    pub(crate) status: Option<u16>,
+    pub(crate) began: Instant,
+    pub(crate) ended: Instant,
+}
+
+/// The place and what came of it: `holysheep/us-east overloaded 503`.
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let class = self.class.map_or("success", Class::as_str);
+        write!(f, "{}/{} {class}", self.route.provider, self.route.region)?;
+        self.status.map_or(Ok(()), |status| write!(f, " {status}"))
+    }
+}
+
+impl Story {
+    /// A request of which nothing is known yet.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            outcome: Outcome::Cancelled,
+            status: None,
+            code: None,
+            route: None,
+            tried: Vec::new(),
+            failovers: Vec::new(),
+            first_token: None,
+            usage: None,
+            cost_usd: None,
+            ended: now,
+        }
+    }
+
+    /// Takes a notice down; `now` is when it came.
+    pub(crate) fn note(&mut self, notice: &Notice, now: Instant) {
+        self.ended = now;
+        match notice {
+            Notice::AttemptEnded { route, class, status, took, .. } => {
+                let began = now.checked_sub(*took).unwrap_or(now);
+                self.tried.push(Tried {
+                    route: route.clone(),
+                    class: *class,
+                    status: *status,
+                    began,
+                    ended: now,
+                });
+            }
+            Notice::Failover { class, .. } => self.failovers.push(*class),
+            Notice::CallEnded { outcome, route, first_token, usage, cost_usd, .. } => {
+                self.outcome = *outcome;
+                self.route.clone_from(route);
+                (self.first_token, self.usage, self.cost_usd) = (*first_token, *usage, *cost_usd);
+                // After the first content the status has left, whatever came of the rest.
+                self.status = first_token.map(|_| StatusCode::OK);
+                self.code = (*outcome == Outcome::Truncated).then(|| "answer_truncated".to_owned());
+            }
+            _ => {}
+        }
+    }
+
+    /// The request got an error.
+    pub(crate) fn fail(&mut self, status: StatusCode, code: &str, now: Instant) {
+        (self.status, self.code, self.ended) = (Some(status), Some(code.to_owned()), now);
+        self.outcome = if self.tried.is_empty() { Outcome::Refused } else { Outcome::Error };
+    }
+
+    /// Of the time since `began`, the part in which no attempt ran: the gateway's own, and its waits.
+    pub(crate) fn own_time(&self, began: Instant) -> Duration {
+        let mut spans: Vec<(Instant, Instant)> =
+            self.tried.iter().map(|tried| (tried.began, tried.ended)).collect();
+        spans.sort_unstable();
+        let (mut own, mut until) = (Duration::ZERO, began);
+        for (start, end) in spans {
+            own += start.saturating_duration_since(until);
+            until = until.max(end);
+        }
+        own + self.ended.saturating_duration_since(until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// **Attempts side by side are one time.** Fails if the time of a hedge is taken off twice.
+    #[test]
+    fn own_time_is_what_no_attempt_took() {
+        let began = Instant::now();
+        let at = |ms| began + Duration::from_millis(ms);
+        let mut story = Story::new(at(100));
+        let route = Route::new("a", "here", "m");
+        for (from, to) in [(50, 90), (10, 60)] {
+            let tried =
+                Tried { route: route.clone(), class: None, status: None, began: at(from), ended: at(to) };
+            story.tried.push(tried);
+        }
+        assert_eq!(story.own_time(began), Duration::from_millis(10 + 10));
+        story.tried.clear();
+        assert_eq!(story.own_time(began), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn an_error_without_an_attempt_is_a_refusal() {
+        let now = Instant::now();
+        let mut story = Story::new(now);
+        story.fail(StatusCode::UNAUTHORIZED, "invalid_api_key", now);
+        assert_eq!((story.outcome, story.status), (Outcome::Refused, Some(StatusCode::UNAUTHORIZED)));
+    }
+}
