@@ -43,6 +43,10 @@ impl Client {
         ClientBuilder::default()
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Begins a chat with a model, by its public name.
     pub fn chat(&self, model: impl Into<String>) -> ChatCall<'_> {
         ChatCall::new(self, model.into())

@@ -33,7 +33,8 @@ pub(crate) async fn drive(shared: &Arc<Shared>, request: Request) -> Result<Answ
         return Err(CallError::Overloaded);
     }
     // 1. What is asked, as far as routing depends on it; what can be refused without an attempt is refused here.
-    let ask = crate::ask::of(&shared.plan, &request, &|name| shared.recall(name))?;
+    let mut ask = crate::ask::of(&shared.plan, &request, &|name| shared.recall(name))?;
+    crate::estimate::hold_to_cost(shared, &request, &mut ask)?;
     let mut drive = Drive::begin(in_progress, request, ask);
     drive.run().await
 }

@@ -67,6 +67,17 @@ pub enum CallError {
         /// The regions allowed, joined by commas.
         allowed: String,
     },
+    /// Nobody who could serve it is thought to cost as little as the request allows. Nothing was sent.
+    #[error("{}", too_dear(model, *least_usd, *max_usd))]
+    #[non_exhaustive]
+    TooDear {
+        /// The model.
+        model: String,
+        /// What it may cost at the cheapest, in USD; `None` where no price is known.
+        least_usd: Option<f64>,
+        /// What it may cost at most, in USD.
+        max_usd: f64,
+    },
     /// Every deployment refused before an attempt: circuits open, cordoned, or full.
     #[error("no deployment of `{model}` is available")]
     #[non_exhaustive]
@@ -139,6 +150,15 @@ pub enum CallError {
     },
 }
 
+fn too_dear(model: &str, least: Option<f64>, most: f64) -> String {
+    match least {
+        Some(least) => format!("the call to `{model}` may cost {least:.6} USD, and {most:.6} are allowed"),
+        None => {
+            format!("no target of `{model}` has a known price, so its cost cannot be held to {most:.6} USD")
+        }
+    }
+}
+
 impl CallError {
     /// The stable code of this error.
     pub fn code(&self) -> &'static str {
@@ -148,6 +168,7 @@ impl CallError {
             Self::UnsupportedEndpoint { .. } | Self::Untranslatable { .. } => "unsupported_endpoint",
             Self::UnknownRegion { .. } => "unknown_region",
             Self::ResidencyUnsatisfiable { .. } => "residency_unsatisfiable",
+            Self::TooDear { .. } => "budget_exceeded",
             Self::NoDeployment { .. } => "no_deployment_available",
             Self::RateLimited { .. } => "rate_limit_exceeded",
             Self::Exhausted { .. } => "upstream_exhausted",
@@ -168,7 +189,7 @@ impl CallError {
             | Self::Stateful { .. }
             | Self::UnknownRegion { .. }
             | Self::ResidencyUnsatisfiable { .. } => StatusCode::BAD_REQUEST,
-            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited { .. } | Self::TooDear { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NoDeployment { .. } | Self::Overloaded | Self::ShuttingDown => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

@@ -21,6 +21,8 @@ pub struct Request {
     pub(crate) session: Option<String>,
     pub(crate) headers: HeaderMap,
     pub(crate) single: bool,
+    /// USD.
+    pub(crate) max_cost: Option<f64>,
     pub(crate) watcher: Option<Arc<dyn Observer>>,
 }
 
@@ -99,6 +101,7 @@ impl Request {
             session: None,
             headers: HeaderMap::new(),
             single: false,
+            max_cost: None,
             watcher: None,
         })
     }
@@ -156,6 +159,14 @@ impl Request {
     #[must_use]
     pub fn caller_retries(mut self) -> Self {
         self.single = true;
+        self
+    }
+
+    /// Goes only where it is thought to cost at most so many USD ([`estimated_usage`](Self::estimated_usage) at the known prices):
+    /// dearer targets and those without a known price are left out. A number below 0, or none, leaves out all.
+    #[must_use]
+    pub fn max_cost(mut self, usd: f64) -> Self {
+        self.max_cost = Some(usd);
         self
     }
 

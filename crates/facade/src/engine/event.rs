@@ -37,6 +37,8 @@ pub struct Ask {
     pub affinity: Option<u64>,
     /// The one deployment that may serve it, because it alone remembers what the request leans on.
     pub only: Option<usize>,
+    /// The deployments that are left out because they may cost more than the request allows.
+    pub too_dear: Vec<usize>,
     /// Input and output tokens the request may use, as far as it says.
     pub tokens: u32,
     /// The caller's own deadline.
@@ -58,6 +60,7 @@ impl Ask {
             residency: None,
             affinity: None,
             only: None,
+            too_dear: Vec::new(),
             tokens: 0,
             deadline: None,
             single: false,

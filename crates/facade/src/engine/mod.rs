@@ -18,6 +18,7 @@ mod candidates;
 mod charge;
 mod check;
 mod circuits;
+mod costs;
 mod early;
 mod ending;
 mod event;
@@ -231,10 +232,14 @@ impl Engine {
             plan.max_attempts = plan.max_attempts.min(2);
             plan.budget = false;
         }
+        let mut machine = Call::new(plan);
+        for number in ask.too_dear.iter().filter_map(|&number| u32::try_from(number).ok()) {
+            machine.exclude(number);
+        }
         let state = CallState {
             ask,
             began: now,
-            machine: Call::new(plan),
+            machine,
             attempts: Vec::new(),
             paid: None,
             failed: None,

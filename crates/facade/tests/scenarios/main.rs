@@ -5,6 +5,7 @@
 mod attribution;
 mod azure;
 mod context;
+mod costs;
 mod credentials;
 mod deadlines;
 mod dialects;

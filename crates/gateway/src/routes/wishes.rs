@@ -1,4 +1,4 @@
-//! What a caller may ask for in headers: a place, a residency, a deadline, a session; and what an SDK says of itself.
+//! What a caller may ask for in headers: a place, a residency, a price, a deadline, a session; and what an SDK says of itself.
 
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,12 @@ pub(crate) fn apply(mut request: Request, headers: HeaderMap, now: Instant) -> R
     }
     if let Some(patience) = patience(&headers)? {
         request = request.deadline(now + patience);
+    }
+    if let Some(text) = text(&headers, "x-outrigger-max-cost")? {
+        request = match text.parse::<f64>() {
+            Ok(usd) if usd.is_finite() && usd > 0.0 => request.max_cost(usd),
+            _ => return Err(invalid("x-outrigger-max-cost", "must be USD, above 0")),
+        };
     }
     if number(&headers, "x-stainless-retry-count").is_some_and(|count| count >= 1.0) {
         request = request.caller_retries();

@@ -111,3 +111,24 @@ async fn what_a_failed_call_had_reserved_is_given_back() {
     assert_eq!(gateway.post(PATH, &made.bearer(), &unknown).await.code(), "model_not_found");
     assert_eq!(gateway.post(PATH, &made.bearer(), &of_tokens(900, false)).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_call_is_held_to_the_price_that_its_caller_names() {
+    let gateway = Gateway::start("").await;
+    let ask = async |usd: &str| {
+        let headers = format!("x-outrigger-max-cost: {usd}\r\n");
+        gateway.post(PATH, &headers, &of_tokens(1000, false)).await
+    };
+    assert_eq!(ask("1.5").await.status, 200);
+    let asked = gateway.world().count("us-east").unwrap() + gateway.world().count("eu-west").unwrap();
+    let dear = ask("0.000001").await;
+    assert_eq!((dear.status, dear.code().as_str()), (429, "budget_exceeded"), "{}", dear.text());
+    assert_eq!((dear.header("x-should-retry"), dear.header("retry-after")), (Some("false"), None));
+    for bad in ["0", "-1", "nan", "inf", "free", "1,5"] {
+        let reply = ask(bad).await;
+        assert_eq!((reply.status, reply.code().as_str()), (400, "invalid_header"), "{bad}");
+        assert_eq!(reply.json()["error"]["param"], "x-outrigger-max-cost");
+    }
+    let after = gateway.world().count("us-east").unwrap() + gateway.world().count("eu-west").unwrap();
+    assert_eq!(after, asked, "what is refused is sent nowhere");
+}

@@ -1,0 +1,75 @@
+//! What a request may cost, before it is made: its size, the most that its answer may take, and the prices of those who could
+//! serve it. An estimate and no promise: a token is not always four bytes, and most answers are shorter than they may be.
+
+use wire::{Api, Usage};
+
+use crate::{
+    client::Client,
+    engine::Ask,
+    error::CallError,
+    request::Request,
+    shared::{Shared, now},
+};
+
+/// The tokens that an answer is thought to take when its request sets no bound: a long page.
+const ANSWER: u64 = 1024;
+
+/// What a request may cost in USD, if one attempt answers it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct CostEstimate {
+    /// At the cheapest deployment that could serve it and has a known price.
+    pub least_usd: f64,
+    /// At the dearest of them.
+    pub most_usd: f64,
+}
+
+impl Request {
+    /// What it may use, as far as can be told beforehand: four bytes of input a token, and the most that its answer may take; 1024
+    /// tokens for each choice where it does not say.
+    pub fn estimated_usage(&self) -> Usage {
+        let input = self.body.len() as u64 / 4;
+        let output = match self.api {
+            Api::Embeddings => 0,
+            _ => self.facts.max_tokens.unwrap_or(ANSWER).saturating_mul(self.facts.choices),
+        };
+        Usage::new(input, output)
+    }
+}
+
+impl Client {
+    /// What a request may cost. `None` where no price is known, and for a request that would be refused.
+    pub fn estimate_cost(&self, request: &Request) -> Option<CostEstimate> {
+        let shared = self.shared();
+        let ask = crate::ask::of(&shared.plan, request, &|name| shared.recall(name)).ok()?;
+        let costs = shared.engine().costs(&ask, &request.estimated_usage(), now());
+        let known = costs.into_iter().filter_map(|(_, cost)| cost);
+        let range = |least: f64, cost: f64, most: f64| CostEstimate {
+            least_usd: least.min(cost),
+            most_usd: most.max(cost),
+        };
+        known.fold(None, |so_far: Option<CostEstimate>, cost| {
+            Some(so_far.map_or_else(
+                || range(cost, cost, cost),
+                |so_far| range(so_far.least_usd, cost, so_far.most_usd),
+            ))
+        })
+    }
+}
+
+/// Leaves out of `ask` those who may cost more than its request allows, and those whose price is not known.
+///
+/// # Errors
+/// [`CallError::TooDear`] when that leaves nobody.
+pub(crate) fn hold_to_cost(shared: &Shared, request: &Request, ask: &mut Ask) -> Result<(), CallError> {
+    let Some(most) = request.max_cost else { return Ok(()) };
+    let costs = shared.engine().costs(ask, &request.estimated_usage(), now());
+    let is_within = |cost: Option<f64>| cost.is_some_and(|cost| cost <= most);
+    if costs.iter().any(|(_, cost)| is_within(*cost)) {
+        ask.too_dear =
+            costs.iter().filter(|(_, cost)| !is_within(*cost)).map(|(number, _)| *number).collect();
+        return Ok(());
+    }
+    let least_usd = costs.iter().filter_map(|(_, cost)| *cost).min_by(f64::total_cmp);
+    Err(CallError::TooDear { model: request.model().to_owned(), least_usd, max_usd: most })
+}
