@@ -38,12 +38,14 @@ impl Request {
 }
 
 impl Client {
-    /// What a request may cost. `None` where no price is known, and for a request that would be refused.
+    /// What a request may cost: at most its own [`max_cost`](Request::max_cost). `None` where no price is known, and for a request
+    /// that would be refused.
     pub fn estimate_cost(&self, request: &Request) -> Option<CostEstimate> {
         let shared = self.shared();
         let ask = crate::ask::of(&shared.plan, request, &|name| shared.recall(name)).ok()?;
         let costs = shared.engine().costs(&ask, &request.estimated_usage(), now());
-        let known = costs.into_iter().filter_map(|(_, cost)| cost);
+        let most = request.max_cost.unwrap_or(f64::INFINITY);
+        let known = costs.into_iter().filter_map(|(_, cost)| cost.filter(|cost| *cost <= most));
         let range = |least: f64, cost: f64, most: f64| CostEstimate {
             least_usd: least.min(cost),
             most_usd: most.max(cost),

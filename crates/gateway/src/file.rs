@@ -61,7 +61,10 @@ impl File {
         }
         for (name, entry) in &keys {
             if entry.budget_usd.is_some() {
-                warn(&["keys", name, "budget_usd"], "this version holds no budgets");
+                warn(
+                    &["keys", name, "budget_usd"],
+                    "what is spent is kept in memory, and forgotten at a restart",
+                );
             }
         }
         if has("fleet") {

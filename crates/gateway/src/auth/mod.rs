@@ -1,7 +1,7 @@
 //! Callers' keys: who may come in, to which models, and how much of them.
 //!
 //! A request's key is found before its body is read ([`Keys::find`]), so a stranger is turned away at the cost of its headers.
-//! What is asked is known later, and so [`Key::allow`] and [`Key::enter`] come after. A gateway without keys lets everyone in, which is why it
+//! What is asked is known later, and so [`Key::allow`] and [`Keys::enter`] come after. A gateway without keys lets everyone in, which is why it
 //! listens on the loopback address only unless told otherwise.
 
 mod digest;
@@ -10,27 +10,40 @@ mod find;
 mod meter;
 pub(crate) mod mint;
 pub(crate) mod pass;
+pub(crate) mod spent;
 mod window;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use http::{HeaderMap, StatusCode};
-use outrigger::Request;
+use humantime_serde::re::humantime::format_duration;
+use outrigger::{Client, Request};
 
 use self::{
     digest::Digest,
-    entry::{Entries, Entry},
+    entry::{Budget, Entries, Entry},
     meter::{Limits, Meter, Refused},
     pass::Pass,
+    spent::{InMemory, Spent},
 };
 use crate::routes::error::ApiError;
 
 /// The callers' keys of a running gateway. They may change while it runs ([`swap`](Self::swap)).
-#[derive(Debug, Default)]
-pub(crate) struct Keys(RwLock<Arc<[Arc<Key>]>>);
+#[derive(Debug)]
+pub(crate) struct Keys {
+    keys: RwLock<Arc<[Arc<Key>]>>,
+    spent: Arc<dyn Spent>,
+}
+
+impl Default for Keys {
+    /// None: everyone may come in.
+    fn default() -> Self {
+        Self::new(Entries::new(), Arc::new(InMemory::default()))
+    }
+}
 
 /// One caller's key.
 #[derive(Debug)]
@@ -42,16 +55,16 @@ pub(crate) struct Key {
 }
 
 impl Keys {
-    /// The keys of a file. None: everyone may come in.
-    pub(crate) fn new(entries: Entries) -> Self {
-        Self(RwLock::new(Key::all(entries, &[])))
+    /// The keys of a file, and who knows what they have spent. None: everyone may come in.
+    pub(crate) fn new(entries: Entries, spent: Arc<dyn Spent>) -> Self {
+        Self { keys: RwLock::new(Key::all(entries, &[])), spent }
     }
 
     #[allow(dead_code, reason = "for who reloads the file")]
     /// Puts these keys in place of those there are. A key whose name stays keeps what is known of it: what it has used of its
     /// minute and what its calls on their way hold; so rotating a secret gives nobody a fresh minute.
     pub(crate) fn swap(&self, entries: Entries) {
-        let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         *keys = Key::all(entries, &keys);
     }
 
@@ -60,7 +73,7 @@ impl Keys {
     /// # Errors
     /// 401 when it has no key, or none that is known.
     pub(crate) fn find(&self, headers: &HeaderMap) -> Result<Option<Arc<Key>>, ApiError> {
-        let keys = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
         if keys.is_empty() {
             return Ok(None);
         }
@@ -117,26 +130,46 @@ impl Key {
     }
 }
 
-impl Key {
-    /// Lets it make this call, as far as its limits go. What the call may take is held until it is settled.
+impl Keys {
+    /// Lets a key make this call, as far as its limits and its budget go. What the call may take is held until it is settled.
     ///
     /// # Errors
     /// 429, with the wait where there is one.
-    pub(crate) fn enter(self: &Arc<Self>, request: &Request, now: Instant) -> Result<Pass, ApiError> {
+    pub(crate) fn enter(
+        &self,
+        key: &Arc<Key>,
+        request: &Request,
+        client: &Client,
+        (now, wall): (Instant, SystemTime),
+    ) -> Result<Pass, ApiError> {
+        let budget = key.entry.budget_usd;
+        let estimate = budget.and_then(|_| client.estimate_cost(request));
+        let cost = estimate.map_or(0, |estimate| spent::micro_usd(estimate.most_usd));
         let tokens = u64::from(request.estimated_tokens());
-        let limits = Limits {
-            requests: self.entry.requests_per_minute.map(|limit| u64::from(limit.get())),
-            tokens: self.entry.tokens_per_minute.map(u64::from),
-            left: None,
+        let entered = {
+            // What is spent is asked under the lock that what is held is let go under, later than it is booked: no call falls
+            // between the two.
+            let mut meter = key.meter();
+            let left = budget.map(|Budget { amount, every }| {
+                spent::micro_usd(amount).saturating_sub(self.spent.micro_usd(&key.name, every, wall))
+            });
+            let entry = &key.entry;
+            let limits = Limits {
+                requests: entry.requests_per_minute.map(|limit| u64::from(limit.get())),
+                tokens: entry.tokens_per_minute.map(u64::from),
+                left,
+            };
+            meter.enter(limits, (tokens, cost), now)
         };
-        let entered = self.meter().enter(limits, (tokens, 0), now);
         match entered {
-            Ok(held) => Ok(Pass::new(Arc::clone(self), held)),
-            Err(refused) => Err(self.refusal(refused, tokens)),
+            Ok(held) => Ok(Pass::new(Arc::clone(key), held)),
+            Err(refused) => Err(key.refusal(refused, tokens, wall)),
         }
     }
+}
 
-    fn refusal(&self, refused: Refused, tokens: u64) -> ApiError {
+impl Key {
+    fn refusal(&self, refused: Refused, tokens: u64, wall: SystemTime) -> ApiError {
         let name = &self.name;
         let over = |limit, of, wait: Duration| {
             let message =
@@ -153,10 +186,30 @@ impl Key {
                 );
                 ApiError::limited("rate_limit_exceeded", message, None)
             }
-            Refused::Budget => {
-                ApiError::limited("budget_exceeded", format!("the budget of the key `{name}` is spent"), None)
+            Refused::Spent => self.spent(wall),
+            Refused::Held => {
+                let message =
+                    format!("what is left of the key `{name}`'s budget is held for calls on their way");
+                ApiError::limited("budget_exceeded", message, None).worth_another_try()
             }
         }
+    }
+
+    fn spent(&self, wall: SystemTime) -> ApiError {
+        let name = &self.name;
+        let Some(Budget { amount, every }) = self.entry.budget_usd else {
+            return ApiError::limited(
+                "budget_exceeded",
+                format!("the key `{name}` has nothing to spend"),
+                None,
+            );
+        };
+        let (_, wait) = spent::period(every, wall);
+        let seconds = Duration::from_secs(wait.as_secs().saturating_add(1));
+        let (every, again) = (format_duration(every), format_duration(seconds));
+        let message =
+            format!("the key `{name}` has spent its {amount} USD of {every}; it has them again in {again}");
+        ApiError::limited("budget_exceeded", message, Some(wait))
     }
 }
 

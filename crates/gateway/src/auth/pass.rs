@@ -13,7 +13,7 @@ use std::{
 use http::StatusCode;
 use outrigger::{Notice, Outcome};
 
-use super::{Key, meter::Held};
+use super::{Key, entry::Budget, meter::Held};
 use crate::clerk::{Clerk, Subject};
 
 /// Leave of a key to make one call.
@@ -28,6 +28,16 @@ pub(crate) struct Pass {
 impl Pass {
     pub(super) fn new(key: Arc<Key>, held: Held) -> Self {
         Self { key, held: Mutex::new(Some(held)) }
+    }
+
+    /// The name of its key.
+    pub(crate) fn key(&self) -> &Arc<str> {
+        self.key.name()
+    }
+
+    /// What its key may spend, where that has a bound.
+    pub(crate) fn budget(&self) -> Option<Budget> {
+        self.key.entry.budget_usd
     }
 
     /// The call is over and took so many tokens, or as many as it was thought to take. Only the first word counts.

@@ -8,7 +8,10 @@ use tracing::info;
 
 use super::{Env, Failed, block_on, out, read, warn_of_open_admin};
 use crate::{
-    auth::Keys,
+    auth::{
+        Keys,
+        spent::{InMemory, Spent},
+    },
     file::File,
     log::{self, access::AccessLog, changes},
     server::{self, Parts, Running},
@@ -56,8 +59,9 @@ async fn serve(file: File) -> Result<ExitCode, Failed> {
         .observer(changes::tell)
         .max_held_answer(max_held)
         .build()?;
-    let keys = Arc::new(Keys::new(file.keys));
-    let parts = Parts { client, watch, keys, clerks: vec![Arc::new(AccessLog)], world: None };
+    let spent = Arc::new(InMemory::default());
+    let keys = Arc::new(Keys::new(file.keys, Arc::clone(&spent) as Arc<dyn Spent>));
+    let parts = Parts { client, watch, keys, clerks: vec![spent, Arc::new(AccessLog)], world: None };
     let running = server::start(&file.settings, parts).await?;
     out::note(format_args!("listening {}", running.listen_url()));
     out::note(format_args!("admin {}", running.admin_url()));

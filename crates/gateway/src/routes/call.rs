@@ -1,6 +1,9 @@
 //! A request's way through the gateway, and its answer's way back: the same for every kind of request.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use axum::{
     body::Body,
@@ -50,7 +53,8 @@ pub(crate) async fn answer(api: Api, State(gateway): State<Arc<Gateway>>, reques
         (subject.model, subject.stream) = (request.model().into(), request.is_stream());
         if let Some(key) = key {
             key.allow(request.model())?;
-            subject.pass = Some(Arc::new(key.enter(&request, began)?));
+            let now = (began, SystemTime::now());
+            subject.pass = Some(Arc::new(gateway.keys.enter(&key, &request, &gateway.client, now)?));
         }
         Ok((request, seat))
     });

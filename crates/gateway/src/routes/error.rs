@@ -53,6 +53,12 @@ impl ApiError {
         self
     }
 
+    /// The SDK's own wait is as good as any where none is known.
+    pub(crate) fn worth_another_try(mut self) -> Self {
+        self.should_retry = None;
+        self
+    }
+
     /// The body is larger than is taken.
     pub(crate) fn too_large(limit: u64) -> Self {
         let message = format!("the body is larger than the {limit} bytes that are taken here");
@@ -146,8 +152,7 @@ impl From<CallError> for ApiError {
             CallError::RateLimited { retry_in: Some(wait), .. } if wait > LONGEST_WAIT => {
                 Self { retry_after: Some(LONGEST_WAIT), ..plain }
             }
-            // The SDK's own wait is as good as any where none is known.
-            CallError::RateLimited { .. } => Self { should_retry: None, ..plain },
+            CallError::RateLimited { .. } => plain.worth_another_try(),
             _ => plain,
         }
     }

@@ -10,6 +10,7 @@
 )]
 
 mod beginnings;
+mod budgets;
 mod callers;
 mod chaos;
 mod commands;
