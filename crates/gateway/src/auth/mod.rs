@@ -216,3 +216,80 @@ impl Key {
 fn unauthorized(message: &str) -> ApiError {
     ApiError::caller(StatusCode::UNAUTHORIZED, "invalid_api_key", message)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use http::HeaderValue;
+
+    use super::*;
+
+    /// Entries by name and key.
+    fn entries(pairs: &[(&str, &str)]) -> Entries {
+        let entry = |&(name, key): &(&str, &str)| (name.to_owned(), Entry::of(Digest::of(key.as_bytes())));
+        pairs.iter().map(entry).collect()
+    }
+
+    fn keys(pairs: &[(&str, &str)]) -> Keys {
+        Keys::new(entries(pairs), Arc::new(InMemory::default()))
+    }
+
+    fn found(keys: &Keys, key: &'static str) -> Option<Arc<Key>> {
+        let headers =
+            [("x-api-key", key)].map(|(name, key)| (name.parse().unwrap(), HeaderValue::from_static(key)));
+        keys.find(&headers.into_iter().collect()).ok().flatten()
+    }
+
+    #[test]
+    fn without_keys_everyone_comes_in_and_with_them_nobody_else() {
+        let keys = keys(&[]);
+        assert!(keys.find(&HeaderMap::new()).is_ok_and(|key| key.is_none()));
+        keys.swap(entries(&[("a", "or-1")]));
+        assert!(keys.find(&HeaderMap::new()).is_err());
+        assert_eq!(**found(&keys, "or-1").unwrap().name(), *"a");
+        assert!(found(&keys, "or-2").is_none());
+    }
+
+    /// **A new secret is no new minute.** Fails if a key's meter is lost when its hash changes, or a call on its way is forgotten.
+    #[test]
+    fn what_a_key_has_used_outlives_its_secret() {
+        let (keys, now) = (keys(&[("a", "or-1"), ("b", "or-9")]), Instant::now());
+        let limits = Limits { requests: Some(1), left: Some(5), ..Limits::default() };
+        let before = found(&keys, "or-1").unwrap();
+        let pass = Pass::new(Arc::clone(&before), before.meter().enter(limits, (1, 5), now).unwrap());
+        keys.swap(entries(&[("a", "or-2"), ("c", "or-1")]));
+        assert!(found(&keys, "or-9").is_none(), "a key that is gone lets nobody in");
+        let enter = |key: &'static str, limits| {
+            found(&keys, key).unwrap().meter().enter(limits, (1, 1), now).map(drop)
+        };
+        assert_eq!(enter("or-2", limits), Err(Refused::Held));
+        drop(pass);
+        assert!(matches!(enter("or-2", limits), Err(Refused::Requests(1, _))));
+        assert!(
+            enter("or-2", Limits { requests: Some(2), ..limits }).is_ok(),
+            "a higher limit counts at once"
+        );
+        assert!(enter("or-1", limits).is_ok(), "another name is another caller");
+    }
+
+    /// **Whoever's key is in the file comes in, whatever else changes.** Fails if there is a moment in a swap without it.
+    #[test]
+    fn rotation_turns_nobody_away_whose_key_stays() {
+        let both = [("old", "or-1"), ("new", "or-2"), ("other", "or-3")];
+        let keys = keys(&both);
+        thread::scope(|scope| {
+            let asking: Vec<_> = ["or-2", "or-3"]
+                .map(|key| scope.spawn(|| (0..2_000).all(|_| found(&keys, key).is_some())))
+                .into_iter()
+                .collect();
+            while !asking.iter().all(|asked| asked.is_finished()) {
+                keys.swap(entries(&both[1..]));
+                keys.swap(entries(&both));
+            }
+            assert!(asking.into_iter().all(|asked| asked.join().unwrap()));
+        });
+        keys.swap(entries(&both[1..]));
+        assert!(found(&keys, "or-1").is_none());
+    }
+}
