@@ -1,11 +1,14 @@
 //! What a key may spend: of a period, and never by a crowd more than one call beyond it.
 
 use sim::{Fault, When};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{
     keys::Made,
-    support::{Gateway, Reply, post, question, soon},
+    support::{Gateway, Reply, find, post, question, soon},
 };
 
 const PATH: &str = "/v1/chat/completions";
@@ -71,6 +74,34 @@ async fn what_calls_on_their_way_may_cost_is_held() {
     }
     gateway.world().clear_all();
     drop(crowd);
-    in_flight(&gateway, 0).await;
-    assert_eq!(gateway.ask(&made.bearer()).await.status, 200, "who hangs up holds nothing");
+    // Who hangs up holds nothing, as soon as that is heard.
+    soon(async { while gateway.ask(&made.bearer()).await.status != 200 {} }).await;
+}
+
+/// **A stream holds until it ends, and no longer**: to its last byte, or to its caller's hang-up.
+#[tokio::test]
+async fn a_stream_holds_what_it_may_cost_until_its_end() {
+    // One call may cost 0.08 USD and more: then nothing is left for a second.
+    let made = spender(0.08).await;
+    let gateway = Gateway::start(&made.entry).await;
+    for region in ["us-east", "eu-west"] {
+        gateway.world().inject(region, Fault::Stall { after: 2 }, When::always()).unwrap();
+    }
+    let streamed = of_tokens(10_000).replace("\"stream\":false", "\"stream\":true");
+    let mut stream = TcpStream::connect(gateway.listen).await.unwrap();
+    stream.write_all(post(PATH, &made.bearer(), &streamed).as_bytes()).await.unwrap();
+    let mut seen = Vec::new();
+    soon(async {
+        while find(&seen, b"data: ").is_none() {
+            assert!(stream.read_buf(&mut seen).await.unwrap() > 0);
+        }
+    })
+    .await;
+    assert_eq!(gateway.ask(&made.bearer()).await.code(), "budget_exceeded");
+    drop(stream);
+    gateway.world().clear_all();
+    soon(async { while gateway.ask(&made.bearer()).await.status != 200 {} }).await;
+    let reply = gateway.post(PATH, &made.bearer(), &streamed).await;
+    assert_eq!((reply.status, reply.whole), (200, true), "{}", reply.text());
+    assert_eq!(gateway.ask(&made.bearer()).await.status, 200);
 }
