@@ -14,6 +14,7 @@ mod explained;
 mod file;
 mod hosts;
 mod listener;
+mod litellm;
 mod load;
 mod log;
 mod metrics;

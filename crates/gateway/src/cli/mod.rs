@@ -6,6 +6,7 @@ mod check;
 mod cordon;
 mod demo;
 mod explain;
+mod import_litellm;
 mod init;
 mod keys;
 mod operator;
@@ -41,6 +42,7 @@ enum Verb {
     Check(check::Args),
     Keys(keys::Args),
     Sim(sim::Args),
+    ImportLitellm(import_litellm::Args),
     /// Print the JSON Schema of the configuration file
     Schema,
     Explain(explain::Args),
@@ -57,6 +59,7 @@ pub(crate) fn run(env: Env<'_>) -> ExitCode {
         Verb::Check(args) => check::run(&args, env),
         Verb::Keys(args) => keys::run(&args),
         Verb::Sim(args) => sim::run(&args, env),
+        Verb::ImportLitellm(args) => import_litellm::run(&args),
         Verb::Schema => schema::run(),
         Verb::Explain(args) => explain::run(&args, env),
         Verb::Cordon(args) => cordon::cordon(&args),

@@ -20,6 +20,7 @@ mod keys;
 mod kinds;
 mod lifecycle;
 mod limits;
+mod litellm;
 mod logs;
 mod operators;
 mod schema;

@@ -1,0 +1,357 @@
+//! The entries of `model_list`.
+
+use outrigger::config::{Preset, Secret};
+use serde_json::Value;
+
+use super::{
+    notes::Notes,
+    vendors::{Home, Speaks, Vendor, Whose, server, whose},
+    yaml::{entries, list, number, plain, text, variable, whole},
+};
+
+/// One entry: a model at a place.
+#[derive(Clone, Debug)]
+pub(super) struct Deployment {
+    /// The name that callers use, shared by several.
+    pub(super) group: String,
+    pub(super) place: Place,
+    /// The provider's own name of the model.
+    pub(super) model: String,
+    pub(super) order: Option<f64>,
+    pub(super) weight: Option<f64>,
+    pub(super) limits: Limits,
+    /// Seconds for a whole answer, and for a stream.
+    pub(super) timeouts: (Option<f64>, Option<f64>),
+    /// USD per million tokens: read, written, read from the cache.
+    pub(super) price: Option<(f64, f64, Option<f64>)>,
+    pub(super) context: Option<u32>,
+}
+
+/// Where requests go, with which key.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Place {
+    pub(super) vendor: &'static Vendor,
+    pub(super) base: Base,
+    pub(super) key: Key,
+    pub(super) version: Option<String>,
+    pub(super) headers: Vec<(String, String)>,
+    /// What the file calls its region.
+    pub(super) region: Option<String>,
+}
+
+/// A base URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Base {
+    /// Of a preset's region.
+    Preset(&'static str, &'static str),
+    Url(String),
+}
+
+/// A credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    None,
+    /// From the environment, as our file writes it.
+    Variable(String),
+    /// In the file itself. It is not written.
+    Literal(Secret),
+}
+
+/// What may be asked of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) requests: Option<u32>,
+    pub(super) tokens: Option<u32>,
+    pub(super) concurrent: Option<u32>,
+}
+
+/// The kinds of models whose requests are served.
+const MODES: [&str; 5] = ["chat", "completion", "embedding", "responses", "text"];
+
+/// Keys that are read; of the others each is noted.
+const READ: [&str; 22] = [
+    "model",
+    "api_base",
+    "base_url",
+    "api_key",
+    "api_version",
+    "rpm",
+    "tpm",
+    "weight",
+    "order",
+    "timeout",
+    "request_timeout",
+    "stream_timeout",
+    "max_parallel_requests",
+    "organization",
+    "region_name",
+    "custom_llm_provider",
+    "extra_headers",
+    "headers",
+    "input_cost_per_token",
+    "output_cost_per_token",
+    "cache_read_input_token_cost",
+    "max_input_tokens",
+];
+
+/// Every entry that can be served.
+pub(super) fn all(tree: &Value, notes: &mut Notes) -> Vec<Deployment> {
+    list(tree, "model_list").iter().filter_map(|entry| one(entry, notes)).collect()
+}
+
+fn one(entry: &Value, notes: &mut Notes) -> Option<Deployment> {
+    let group = entry.get("model_name").and_then(text)?;
+    let entry = Entry { entry, group: &group };
+    let Some(model) = entry.text("model") else {
+        notes.of(&group, "model_list", "an entry without `litellm_params.model`; it was left out");
+        return None;
+    };
+    if group.contains('*') || model.contains('*') {
+        notes.of(
+            &group,
+            "a name with `*`",
+            "each model has a name of its own here; add `[models.NAME]` for those that are asked",
+        );
+        return None;
+    }
+    let mode = entry.info("mode").and_then(text);
+    if let Some(mode) = mode.filter(|mode| !MODES.contains(&mode.as_str())) {
+        let why =
+            "chat, completions, embeddings, responses and messages are served, this is not; it was left out";
+        notes.of(&group, format!("mode `{mode}`"), why);
+        return None;
+    }
+    let said = entry.text("custom_llm_provider");
+    let (vendor, model) = entry.vendor(&model, said.as_deref(), notes)?;
+    let place = entry.place(vendor, notes)?;
+    entry.note_the_rest(notes);
+    let usd = |key| entry.number(key).map(|usd| (usd * 1e12).round() / 1e6);
+    let price = usd("input_cost_per_token").zip(usd("output_cost_per_token"));
+    let price = price.map(|(input, output)| (input, output, usd("cache_read_input_token_cost")));
+    Some(Deployment {
+        model: model.to_owned(),
+        order: entry.number("order"),
+        weight: entry.number("weight").filter(|weight| *weight > 0.0),
+        limits: Limits {
+            requests: entry.whole("rpm"),
+            tokens: entry.whole("tpm"),
+            concurrent: entry.whole("max_parallel_requests"),
+        },
+        timeouts: (
+            entry.number("timeout").or_else(|| entry.number("request_timeout")),
+            entry.number("stream_timeout"),
+        ),
+        price,
+        context: entry.whole("max_input_tokens"),
+        place,
+        group,
+    })
+}
+
+/// An entry being read.
+struct Entry<'v> {
+    entry: &'v Value,
+    group: &'v str,
+}
+
+impl<'v> Entry<'v> {
+    /// A parameter: of `litellm_params`, or beside it, or of `model_info`.
+    fn param(&self, key: &str) -> Option<&'v Value> {
+        let of_params = self.entry.get("litellm_params").and_then(|params| params.get(key));
+        of_params.or_else(|| self.entry.get(key)).or_else(|| self.info(key)).filter(|value| !value.is_null())
+    }
+
+    fn info(&self, key: &str) -> Option<&'v Value> {
+        self.entry.get("model_info").and_then(|info| info.get(key))
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        self.param(key).and_then(text).filter(|text| !text.is_empty())
+    }
+
+    fn number(&self, key: &str) -> Option<f64> {
+        self.param(key).and_then(number)
+    }
+
+    fn whole(&self, key: &str) -> Option<u32> {
+        self.param(key).and_then(whole)
+    }
+
+    fn has_base(&self) -> bool {
+        self.text("api_base").or_else(|| self.text("base_url")).is_some()
+    }
+
+    /// Whose model it is; none for those that cannot be served.
+    fn vendor<'m>(
+        &self,
+        model: &'m str,
+        said: Option<&'m str>,
+        notes: &mut Notes,
+    ) -> Option<(&'static Vendor, &'m str)> {
+        match whose(model, said) {
+            Whose::Known(vendor, model) => Some((vendor, model)),
+            Whose::Foreign(prefix) => {
+                let why = "its API or its signatures are not spoken here; it was left out. Some have an OpenAI-like \
+                           endpoint, which a provider of dialect `openai` can name (docs/presets.md)";
+                notes.of(self.group, format!("`{prefix}`"), why);
+                None
+            }
+            Whose::Nobody(model) if self.has_base() => {
+                notes.of(
+                    self.group,
+                    format!("`{model}`"),
+                    "its server is taken for one that speaks OpenAI's API",
+                );
+                Some((server(), model))
+            }
+            Whose::Nobody(model) => {
+                let why = "who serves it is not known here, and no `api_base` says; it was left out";
+                notes.of(self.group, format!("`{model}`"), why);
+                None
+            }
+        }
+    }
+
+    fn place(&self, vendor: &'static Vendor, notes: &mut Notes) -> Option<Place> {
+        let written = self.text("api_base").or_else(|| self.text("base_url"));
+        let base = match (&written, vendor.home) {
+            (Some(written), _) => base_of(vendor, written),
+            (None, Home::Preset(preset)) => Base::Preset(preset, "global"),
+            (None, Home::At(url)) => Base::Url(url.to_owned()),
+            (None, Home::Anywhere(_)) if vendor.speaks == Speaks::Azure => {
+                Base::Url("${AZURE_API_BASE}".to_owned())
+            }
+            (None, Home::Anywhere(_)) => {
+                notes.of(
+                    self.group,
+                    "api_base",
+                    "it is missing, so nobody knows where the server is; it was left out",
+                );
+                return None;
+            }
+        };
+        let is_home = written.is_none() || matches!(base, Base::Preset(..)) || vendor.speaks == Speaks::Azure;
+        let key = match self.text("api_key") {
+            Some(key) => match variable(&key) {
+                Some(variable) => Key::Variable(variable),
+                None if is_no_key(&key) => Key::None,
+                None => Key::Literal(Secret::from(key)),
+            },
+            None if is_home && !vendor.key.is_empty() => Key::Variable(format!("${{{}}}", vendor.key)),
+            None => Key::None,
+        };
+        let version = match (self.text("api_version"), vendor.speaks) {
+            (Some(version), Speaks::Azure) => Some(plain(&version)),
+            // The present way, `/openai/v1`, needs none.
+            _ => None,
+        };
+        let region = self.text("region_name").map(|region| plain(&region));
+        Some(Place { vendor, base, key, version, headers: self.headers(notes), region })
+    }
+
+    fn headers(&self, notes: &mut Notes) -> Vec<(String, String)> {
+        let mut headers = Vec::new();
+        if let Some(organization) = self.text("organization") {
+            headers.push(("openai-organization".to_owned(), plain(&organization)));
+        }
+        let params = self.entry.get("litellm_params").unwrap_or(&Value::Null);
+        for (name, value) in entries(params, "extra_headers").chain(entries(params, "headers")) {
+            match text(value).as_deref().and_then(variable) {
+                Some(variable) => headers.push((name.to_lowercase(), variable)),
+                // It may be secret.
+                None => notes.of(
+                    self.group,
+                    format!("header `{name}`"),
+                    "set it in `headers` of the provider or region",
+                ),
+            }
+        }
+        headers
+    }
+
+    /// Names what is said and not read.
+    fn note_the_rest(&self, notes: &mut Notes) {
+        for (key, value) in entries(self.entry, "litellm_params").filter(|(key, _)| !READ.contains(key)) {
+            if !value.is_null() {
+                notes.of(self.group, format!("litellm_params.{key}"), of_params(key));
+            }
+        }
+        let described =
+            entries(self.entry, "model_info").filter(|(key, _)| !READ.contains(key) && *key != "mode");
+        for (key, _) in described {
+            notes.of(self.group, format!("model_info.{key}"), "it describes the model to LiteLLM itself");
+        }
+    }
+}
+
+fn of_params(key: &str) -> &'static str {
+    match key {
+        "temperature"
+        | "max_tokens"
+        | "top_p"
+        | "stop"
+        | "seed"
+        | "presence_penalty"
+        | "frequency_penalty"
+        | "response_format"
+        | "reasoning_effort"
+        | "max_completion_tokens"
+        | "thinking" => "requests pass as callers write them; let callers say it",
+        "max_retries" | "num_retries" => "retries are counted for the whole request: `retry.max_attempts`",
+        "max_budget" | "budget_duration" => "budgets are of callers' keys: `budget_usd`",
+        "tags" => "there is no routing by tags; give those models names of their own",
+        "cooldown_time" | "allowed_fails" => "`[models.NAME.breaker]` has it for one model",
+        key if key.starts_with("aws_") || key.starts_with("vertex_") => "its signatures are not written here",
+        _ => "it has no counterpart",
+    }
+}
+
+/// Words that stand where a server wants no key.
+fn is_no_key(key: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "none",
+        "null",
+        "empty",
+        "dummy",
+        "fake",
+        "fake-key",
+        "anything",
+        "not-needed",
+        "no-key",
+        "na",
+        "ollama",
+        "lm-studio",
+    ];
+    WORDS.iter().any(|word| key.eq_ignore_ascii_case(word))
+}
+
+/// A base URL as it is meant here: the API's root with its version.
+fn base_of(vendor: &'static Vendor, written: &str) -> Base {
+    if let Some(variable) = variable(written) {
+        return Base::Url(variable);
+    }
+    let url = written.trim_end_matches('/');
+    let url = url.strip_suffix("/chat/completions").unwrap_or(url);
+    let has_path = url.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
+    let url = match (vendor.name, vendor.speaks) {
+        // What LiteLLM appends to these begins with the version.
+        ("ollama", _) | (_, Speaks::Anthropic) if !url.ends_with("/v1") => format!("{url}/v1"),
+        (_, Speaks::Azure) => url.split_once('?').map_or(url, |(url, _)| url).to_owned(),
+        (_, Speaks::OpenAi) if vendor.name == "lm-studio" && !has_path => format!("{url}/v1"),
+        _ => url.to_owned(),
+    };
+    let of_preset = |preset: &'static str| {
+        let preset = Preset::named(preset).ok()?;
+        let provider = preset.provider(preset.regions()).ok()?;
+        let found = provider
+            .regions
+            .iter()
+            .find(|(_, region)| region.base_url.as_str().trim_end_matches('/') == url)?;
+        let region = preset.regions().find(|name| *name == found.0)?;
+        Some(Base::Preset(preset.name(), region))
+    };
+    match vendor.home {
+        Home::Preset(preset) => of_preset(preset).unwrap_or_else(|| Base::Url(plain(&url))),
+        Home::At(_) | Home::Anywhere(_) => Base::Url(plain(&url)),
+    }
+}
