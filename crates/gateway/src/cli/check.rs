@@ -21,13 +21,13 @@ pub(super) struct Args {
     #[arg(env = "OUTRIGGER_CONFIG")]
     file: PathBuf,
     /// Ask every endpoint too: is it there, does it take the key, has it the models; nothing is billed
-    #[arg(long, env = "OUTRIGGER_PROBE")]
+    #[arg(long)]
     probe: bool,
     /// How long each endpoint has to answer
     #[arg(long, env = "OUTRIGGER_PROBE_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     timeout: Duration,
     /// Print one JSON document
-    #[arg(long, env = "OUTRIGGER_JSON")]
+    #[arg(long)]
     json: bool,
 }
 

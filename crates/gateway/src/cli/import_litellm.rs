@@ -13,7 +13,7 @@ pub(super) struct Args {
     /// The YAML file
     file: PathBuf,
     /// Print one JSON document: the configuration, and what has no counterpart
-    #[arg(long, env = "OUTRIGGER_JSON")]
+    #[arg(long)]
     json: bool,
 }
 

@@ -3,12 +3,14 @@
 //! Exit status 0: done. 1: it failed, or `check` found faults. 2: wrong usage.
 
 mod check;
+mod command;
 mod cordon;
 mod demo;
 mod explain;
 mod import_litellm;
 mod init;
 mod keys;
+mod manual;
 mod operator;
 pub(crate) mod out;
 mod paint;
@@ -19,7 +21,7 @@ mod table;
 
 use std::{fs, future::Future, net::SocketAddr, path::Path, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches as _, Parser, Subcommand};
 
 use crate::log;
 
@@ -45,14 +47,22 @@ enum Verb {
     ImportLitellm(import_litellm::Args),
     /// Print the JSON Schema of the configuration file
     Schema,
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
     Explain(explain::Args),
     Cordon(cordon::CordonArgs),
     Uncordon(cordon::UncordonArgs),
 }
 
+/// The command line that the process was started with; what is wrong with it ends the process here.
+fn parse() -> Cli {
+    let matches = command::whole().get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
 /// Runs the verb that the process was started with.
 pub(crate) fn run(env: Env<'_>) -> ExitCode {
-    let done = match Cli::parse().verb {
+    let done = match parse().verb {
         Verb::Demo(args) => demo::run(&args, env),
         Verb::Serve(args) => serve::run(&args, env),
         Verb::Init(args) => init::run(&args),
@@ -61,6 +71,8 @@ pub(crate) fn run(env: Env<'_>) -> ExitCode {
         Verb::Sim(args) => sim::run(&args, env),
         Verb::ImportLitellm(args) => import_litellm::run(&args),
         Verb::Schema => schema::run(),
+        Verb::Completions(args) => manual::completions(&args),
+        Verb::Man(args) => manual::man(&args),
         Verb::Explain(args) => explain::run(&args, env),
         Verb::Cordon(args) => cordon::cordon(&args),
         Verb::Uncordon(args) => cordon::uncordon(&args),

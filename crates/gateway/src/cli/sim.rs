@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Args as ClapArgs;
+use serde::Serialize;
 use sim::{Scenario, Server, World};
 
 use super::{Env, Failed, block_on, out, read, warn_of_open_admin};
@@ -33,6 +34,22 @@ pub(super) struct Args {
     /// The seed of all chance, where no scenario says it
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
+    /// Print the regions and their addresses as one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where everything is.
+#[derive(Serialize)]
+struct Addresses {
+    regions: Vec<Address>,
+    admin: String,
+}
+
+#[derive(Serialize)]
+struct Address {
+    region: String,
+    base_url: String,
 }
 
 pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
@@ -65,8 +82,17 @@ async fn serve(args: &Args, scenario: Option<Scenario>) -> Result<ExitCode, Fail
     let (control, phases) = phases();
     let chaos = routes::guarded(admin::chaos_router(world.clone()));
     tokio::spawn(listener.serve(Entrance::for_operators(chaos, Hosts::Own(Vec::new())), phases, Phase::Over));
+    let mut regions = Vec::new();
     for region in world.regions() {
-        out::result(format_args!("{region} {}", server.base_url(region)?));
+        regions
+            .push(Address { region: (*region).to_owned(), base_url: server.base_url(region)?.to_string() });
+    }
+    if args.json {
+        out::result(serde_json::to_string(&Addresses { regions, admin: format!("http://{admin}") })?);
+    } else {
+        for Address { region, base_url } in &regions {
+            out::result(format_args!("{region} {base_url}"));
+        }
     }
     if let Some(first) = world.regions().first() {
         out::note(format_args!("listening http://{}", server.addr(first)?));

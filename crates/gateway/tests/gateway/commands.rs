@@ -156,3 +156,76 @@ async fn wrong_usage_is_status_two() {
     assert_eq!(missing.code, Some(1));
     assert!(missing.err.contains("/nowhere/at/all.toml"), "{}", missing.err);
 }
+
+/// The verbs that the help lists.
+async fn verbs() -> Vec<String> {
+    let help = run(&["--help"]).await.out;
+    let listed =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let verbs: Vec<String> =
+        listed.filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect();
+    assert!(verbs.iter().any(|verb| verb == "import-litellm"), "{help}");
+    verbs
+}
+
+#[tokio::test]
+async fn shells_complete_every_verb() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let completions = run(&["completions", shell]).await;
+        assert_eq!(completions.code, Some(0), "{}", completions.err);
+        for verb in verbs().await {
+            assert!(completions.out.contains(&verb), "{shell} knows no {verb}");
+        }
+    }
+    assert_eq!(run(&["completions", "csh"]).await.code, Some(2));
+}
+
+#[tokio::test]
+async fn the_manual_has_a_page_for_the_program_and_one_for_every_verb() {
+    let page = run(&["man"]).await;
+    assert_eq!(page.code, Some(0), "{}", page.err);
+    assert!(page.out.contains(".TH outrigger 1") && page.out.contains("EXIT STATUS"), "{}", page.out);
+    for verb in verbs().await {
+        assert!(page.out.contains(&format!("outrigger\\-{}", verb.replace('-', "\\-"))), "no word of {verb}");
+        if verb != "help" {
+            let of_verb = run(&["man", &verb]).await;
+            assert!(of_verb.out.contains(&format!(".TH outrigger-{verb} 1")), "{verb}: {}", of_verb.out);
+        }
+    }
+    let unknown = run(&["man", "sail"]).await;
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.err.contains("no verb `sail`") && unknown.err.contains("serve"), "{}", unknown.err);
+}
+
+/// **A flag goes before its variable, a variable before the default.** And pages do not depend on the environment.
+#[tokio::test]
+async fn every_flag_has_a_variable_that_it_overrules() {
+    let path = file(SOUND).display().to_string();
+    let command = |args: &[&str], set: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_outrigger"));
+        command.args(args).envs(set.iter().copied());
+        async move {
+            let output = soon(command.output()).await.unwrap();
+            (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+        }
+    };
+    let json = |out: &str| serde_json::from_str::<Value>(out).is_ok();
+    assert!(json(&command(&["check", &path], &[("OUTRIGGER_JSON", "1")]).await.1));
+    assert!(!json(&command(&["check", &path], &[("OUTRIGGER_JSON", "0")]).await.1));
+    assert!(json(&command(&["check"], &[("OUTRIGGER_JSON", "true"), ("OUTRIGGER_CONFIG", &path)]).await.1));
+    let other = file("[retry]\nbudgt = 1\n").display().to_string();
+    assert_eq!(command(&["check", &path], &[("OUTRIGGER_CONFIG", &other)]).await.0, Some(0));
+    assert_eq!(
+        command(&["check", &path, "--timeout", "1s"], &[("OUTRIGGER_PROBE_TIMEOUT", "soon")]).await.0,
+        Some(0)
+    );
+    assert_eq!(command(&["check", &path], &[("OUTRIGGER_PROBE_TIMEOUT", "soon")]).await.0, Some(2));
+    let man = run(&["man", "serve"]).await.out;
+    assert_eq!(command(&["man", "serve"], &[("OUTRIGGER_LISTEN", "1.2.3.4:5")]).await.1, man);
+}
+
+#[tokio::test]
+async fn what_is_written_to_a_pipe_has_no_colour() {
+    let told = check("[retry]\nbudgt = 5\n", &[]).await;
+    assert!(!told.out.contains('\u{1b}') && !told.err.contains('\u{1b}'), "{}", told.out);
+}
