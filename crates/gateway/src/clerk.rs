@@ -58,6 +58,8 @@ pub(crate) struct Subject {
     /// The public model it asks for; empty until its body is read.
     pub(crate) model: Arc<str>,
     pub(crate) stream: bool,
+    /// The place that its caller asks to be near to.
+    pub(crate) region: Option<Arc<str>>,
     /// Of its body.
     pub(crate) bytes: usize,
     pub(crate) began: Instant,
@@ -76,6 +78,7 @@ impl Subject {
             api,
             model: Arc::from(""),
             stream: false,
+            region: head.headers.get("x-outrigger-region").and_then(|name| name.to_str().ok()).map(Arc::from),
             bytes: 0,
             began,
             traceparent: head.headers.get("traceparent").cloned(),

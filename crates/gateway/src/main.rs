@@ -21,6 +21,7 @@ mod metrics;
 mod outflow;
 mod phase;
 mod query;
+mod replay;
 mod request_id;
 mod routes;
 mod schema;

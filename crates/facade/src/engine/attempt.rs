@@ -18,7 +18,7 @@ use super::{
 use crate::observe::{HedgeResult, Notice, Outcome, RescueResult};
 
 /// How long after the call's deadline a trial's permit is given up for lost.
-const LEASE_MARGIN: Duration = Duration::from_secs(5);
+pub(super) const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 /// The least patience that a deadline's share may leave an attempt.
 const LEAST_SHARE: Duration = Duration::from_millis(250);
@@ -197,7 +197,16 @@ impl Engine {
 
     /// The first word of an attempt: a trial has gone well so far, and others learn how long it took.
     pub(super) fn speaks(&mut self, call: CallId, ordinal: u8, now: Instant) {
-        let Some(attempt) = running(&mut self.calls, call, ordinal) else { return };
+        // The state is taken out for the while, so that it and the rest of the engine can be changed side by side.
+        let Some(mut state) = self.calls.remove(&call) else { return };
+        if let Some(attempt) = state.attempts.iter_mut().find(|attempt| attempt.ordinal == ordinal) {
+            self.spoke(attempt, now);
+        }
+        self.calls.insert(call, state);
+    }
+
+    /// The first word of an attempt, which is told once.
+    pub(super) fn spoke(&mut self, attempt: &mut Attempt, now: Instant) {
         if attempt.first_token.is_some() {
             return;
         }
@@ -321,16 +330,7 @@ impl Engine {
     }
 }
 
-/// Finds a running attempt. A function of the one field, so that the circuits beside it can be changed meanwhile.
-fn running(
-    calls: &mut std::collections::HashMap<CallId, CallState>,
-    call: CallId,
-    ordinal: u8,
-) -> Option<&mut Attempt> {
-    calls.get_mut(&call)?.attempts.iter_mut().find(|attempt| attempt.ordinal == ordinal)
-}
-
-fn success(first_token: Option<Duration>, took: Duration, usage: Option<Usage>) -> Sample {
+pub(super) fn success(first_token: Option<Duration>, took: Duration, usage: Option<Usage>) -> Sample {
     let tokens = usage.map_or(0, |usage| usage.input.saturating_add(usage.output));
     match first_token {
         // The first token was recorded when it came.

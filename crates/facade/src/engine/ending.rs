@@ -121,7 +121,7 @@ impl Engine {
     }
 
     /// No verdict; the time it waited without content still says that the place is no faster than that.
-    fn let_go(
+    pub(super) fn let_go(
         &mut self,
         model: usize,
         attempt: Attempt,

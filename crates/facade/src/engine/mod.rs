@@ -29,6 +29,7 @@ mod parts;
 mod pick;
 mod places;
 mod plan;
+mod record;
 mod rescue;
 mod view;
 
@@ -48,6 +49,7 @@ pub(crate) use check::Check;
 pub use event::{Action, Ask, AttemptFailure, CallId, Event};
 pub use plan::Plan;
 pub(crate) use plan::{Endpoint, ModelPlan, VERSION as ANTHROPIC_VERSION};
+pub use record::Recorded;
 pub use view::{DeploymentStatus, RetryBudgetStatus};
 
 use crate::{error::BuildError, observe::Route};

@@ -75,7 +75,8 @@ impl Engine {
         (0..self.ids.len()).filter_map(|number| self.deployment_status(number, now)).collect()
     }
 
-    fn deployment_status(&self, number: usize, now: Instant) -> Option<DeploymentStatus> {
+    /// The state of one deployment, by its number in the plan.
+    pub fn deployment_status(&self, number: usize, now: Instant) -> Option<DeploymentStatus> {
         let route = &self.plan.deployments.get(number)?.route;
         let view = self.registry.view(*self.ids.get(number)?, now)?;
         let counters = self.counters.get(number).copied().unwrap_or_default();

@@ -15,6 +15,7 @@ use outrigger::engine::DeploymentStatus;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::task::AbortHandle;
+use tracing::info;
 
 use super::{Admin, not_found, read};
 use crate::{query, routes};
@@ -103,12 +104,14 @@ impl Admin {
         });
     }
 
-    /// Tells those who listen to `/events` that a place was taken out, perhaps for a while, or put back.
+    /// Tells the log, and those who listen to `/events`, that a place was taken out, perhaps for a while, or put back.
     fn tell_cordon(&self, place: &Place, cordoned: bool, lasting: Option<Duration>) {
         let Place { provider, region, model } = place;
+        let for_s = lasting.map(|lasting| lasting.as_secs_f64());
+        info!(%provider, %region, %model, cordoned, for_s, "cordon");
         let facts = json!({
             "provider": **provider, "region": **region, "model": **model,
-            "cordoned": cordoned, "for_s": lasting.map(|lasting| lasting.as_secs_f64()),
+            "cordoned": cordoned, "for_s": for_s,
         });
         self.watch.tell("cordon", &facts);
     }

@@ -15,8 +15,10 @@ use outrigger::{
 use super::{
     Cli, Env, Failed, block_on,
     operator::{self, Operator},
-    out, read,
-    table::{Side, Table, takes_colours},
+    out,
+    paint::Paint,
+    read,
+    table::{Side, Table},
 };
 use crate::{
     explained::{Candidate, Explained, Numbers, Tier},
@@ -64,7 +66,7 @@ pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
     if args.json {
         out::result(serde_json::to_string(&explained)?);
     } else {
-        tell(&explained, args.region.as_deref(), takes_colours(env));
+        tell(&explained, args.region.as_deref(), Paint::new(env));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -86,7 +88,7 @@ fn offline(path: &Path, args: &Args, env: Env<'_>) -> Result<Explained, Failed> 
     Ok(Explained::new(&args.model, &tiers))
 }
 
-fn tell(explained: &Explained, region: Option<&str>, colours: bool) {
+fn tell(explained: &Explained, region: Option<&str>, paint: Paint) {
     let near = region.map(|region| format!(" near {region}")).unwrap_or_default();
     let choice = match &explained.choice {
         Some(choice) => format!("{}/{}/{}", choice.provider, choice.region, choice.model),
@@ -97,7 +99,7 @@ fn tell(explained: &Explained, region: Option<&str>, colours: bool) {
         out::result("");
         out::result(format_args!("tier {number}, {}", rule(tier)));
         let is_asked = explained.choice.as_ref().is_none_or(|choice| choice.tier == number);
-        table(tier, is_asked).tell(colours);
+        table(tier, is_asked).tell(paint);
         if let Some(refused) = &tier.refused {
             out::result(format_args!("nobody here: {refused}"));
         }

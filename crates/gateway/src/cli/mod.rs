@@ -14,6 +14,7 @@ mod manual;
 mod operator;
 pub(crate) mod out;
 mod paint;
+mod replay;
 mod schema;
 mod serve;
 mod sim;
@@ -50,6 +51,7 @@ enum Verb {
     Completions(manual::CompletionsArgs),
     Man(manual::ManArgs),
     Explain(explain::Args),
+    Replay(replay::Args),
     Cordon(cordon::CordonArgs),
     Uncordon(cordon::UncordonArgs),
 }
@@ -74,6 +76,7 @@ pub(crate) fn run(env: Env<'_>) -> ExitCode {
         Verb::Completions(args) => manual::completions(&args),
         Verb::Man(args) => manual::man(&args),
         Verb::Explain(args) => explain::run(&args, env),
+        Verb::Replay(args) => replay::run(&args, env),
         Verb::Cordon(args) => cordon::cordon(&args),
         Verb::Uncordon(args) => cordon::uncordon(&args),
     };

@@ -17,7 +17,7 @@ impl Paint {
         Self::wanted(io::stdout().is_terminal(), env)
     }
 
-    fn wanted(is_terminal: bool, env: Env<'_>) -> Self {
+    pub(super) fn wanted(is_terminal: bool, env: Env<'_>) -> Self {
         let is_forbidden = env("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_dumb = env("TERM").is_some_and(|terminal| terminal == "dumb");
         Self(is_terminal && !is_forbidden && !is_dumb)
@@ -36,6 +36,16 @@ impl Paint {
     /// What deserves a look.
     pub(super) fn odd(self, text: impl Display) -> String {
         self.with("33", text)
+    }
+
+    /// What stands out.
+    pub(super) fn bright(self, text: impl Display) -> String {
+        self.with("1", text)
+    }
+
+    /// What only helps to read the rest.
+    pub(super) fn faint(self, text: impl Display) -> String {
+        self.with("2", text)
     }
 
     fn with(self, code: &str, text: impl Display) -> String {

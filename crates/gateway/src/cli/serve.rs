@@ -12,8 +12,10 @@ use crate::{
         Keys,
         spent::{InMemory, Spent},
     },
+    clerk::Clerk,
     file::File,
     log::{self, access::AccessLog, changes},
+    replay::Recorder,
     server::{self, Parts, Running},
     signals::Signals,
     watch::Watch,
@@ -33,6 +35,9 @@ pub(super) struct Args {
     admin: Option<SocketAddr>,
     #[command(flatten)]
     log: log::Options,
+    /// Append a trace for `replay`: what attempts came to, without prompts or keys
+    #[arg(long, env = "OUTRIGGER_RECORD", value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
@@ -46,10 +51,16 @@ pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
     file.settings.admin = args.admin.unwrap_or(file.settings.admin);
     file.may_serve()?;
     warn_of_open_admin(file.settings.admin);
-    block_on(serve(file))
+    let Some(path) = &args.record else { return block_on(serve(file, None)) };
+    let recorder =
+        Recorder::start(path).map_err(|error| format!("cannot record to {}: {error}", path.display()))?;
+    let recorder = Arc::new(recorder);
+    let done = block_on(serve(file, Some(Arc::clone(&recorder))));
+    recorder.finish();
+    done
 }
 
-async fn serve(file: File) -> Result<ExitCode, Failed> {
+async fn serve(file: File, recorder: Option<Arc<Recorder>>) -> Result<ExitCode, Failed> {
     let mut signals = Signals::listen()?;
     let watch = Watch::new();
     let max_held = usize::try_from(file.settings.max_held_answer.0).unwrap_or(usize::MAX);
@@ -61,7 +72,9 @@ async fn serve(file: File) -> Result<ExitCode, Failed> {
         .build()?;
     let spent = Arc::new(InMemory::default());
     let keys = Arc::new(Keys::new(file.keys, Arc::clone(&spent) as Arc<dyn Spent>));
-    let parts = Parts { client, watch, keys, clerks: vec![spent, Arc::new(AccessLog)], world: None };
+    let mut clerks: Vec<Arc<dyn Clerk>> = vec![spent, Arc::new(AccessLog)];
+    clerks.extend(recorder.map(|recorder| recorder as Arc<dyn Clerk>));
+    let parts = Parts { client, watch, keys, clerks, world: None };
     let running = server::start(&file.settings, parts).await?;
     out::note(format_args!("listening {}", running.listen_url()));
     out::note(format_args!("admin {}", running.admin_url()));

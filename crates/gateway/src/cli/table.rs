@@ -1,13 +1,6 @@
 //! A table for a terminal: columns as wide as they must be, words to the left and numbers to the right.
 
-use std::io::IsTerminal;
-
-use super::{Env, out};
-
-/// Whether standard output takes colours: it is a terminal, and nobody said `NO_COLOR`.
-pub(super) fn takes_colours(env: Env<'_>) -> bool {
-    std::io::stdout().is_terminal() && env("NO_COLOR").is_none_or(|value| value.is_empty())
-}
+use super::{out, paint::Paint};
 
 /// To which side a column's cells go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +27,7 @@ impl Table {
     }
 
     /// Its lines, without spaces at their ends.
-    pub(super) fn lines(&self, colours: bool) -> Vec<String> {
+    pub(super) fn lines(&self, paint: Paint) -> Vec<String> {
         let width = |(column, (head, _)): (usize, &(&str, Side))| {
             let cells = self.rows.iter().filter_map(|(cells, _)| cells.get(column));
             cells.map(|cell| cell.chars().count()).chain([head.chars().count()]).max().unwrap_or(0)
@@ -48,19 +41,16 @@ impl Table {
             });
             padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         };
-        let painted = |code: u8, line: String| {
-            if colours { format!("\u{1b}[{code}m{line}\u{1b}[0m") } else { line }
-        };
-        let head = painted(2, line(&mut self.columns.iter().map(|(head, _)| *head)));
+        let head = paint.faint(line(&mut self.columns.iter().map(|(head, _)| *head)));
         let rows = self.rows.iter().map(|(cells, bright)| {
             let line = line(&mut cells.iter().map(String::as_str));
-            if *bright { painted(1, line) } else { line }
+            if *bright { paint.bright(line) } else { line }
         });
         std::iter::once(head).chain(rows).collect()
     }
 
-    pub(super) fn tell(&self, colours: bool) {
-        for line in self.lines(colours) {
+    pub(super) fn tell(&self, paint: Paint) {
+        for line in self.lines(paint) {
             out::result(line);
         }
     }
@@ -75,7 +65,10 @@ mod tests {
         let mut table = Table::new([("name", Side::Left), ("ms", Side::Right), ("why", Side::Left)]);
         table.row(vec!["a".into(), "1000".into(), "so".into()], true);
         table.row(vec!["longer".into(), "2".into(), String::new()], false);
-        assert_eq!(table.lines(false), ["name      ms  why", "a       1000  so", "longer     2"]);
-        assert_eq!(table.lines(true)[1], "\u{1b}[1ma       1000  so\u{1b}[0m");
+        assert_eq!(
+            table.lines(Paint::wanted(false, &|_| None)),
+            ["name      ms  why", "a       1000  so", "longer     2"]
+        );
+        assert_eq!(table.lines(Paint::wanted(true, &|_| None))[1], "\u{1b}[1ma       1000  so\u{1b}[0m");
     }
 }

@@ -23,6 +23,7 @@ mod limits;
 mod litellm;
 mod logs;
 mod operators;
+mod replay;
 mod schema;
 mod streams;
 mod support;

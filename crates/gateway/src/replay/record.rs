@@ -1,0 +1,222 @@
+//! `serve --record FILE`: what attempts come to and what is asked for, written down as a trace.
+//!
+//! Lines go through a bounded queue to a thread of their own, so that a disk that stands still costs lines and no call any time; lines
+//! that do not fit are counted and said. The file is appended to, never cut or renamed: times are calendar time, so runs go on from
+//! one another, and whoever rotates logs can rotate it by copying and truncating. No prompt, no key, no caller's name is in it.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use outrigger::Notice;
+use tracing::{error, warn};
+
+use super::trace::{Ended, Line, Pick};
+use crate::clerk::{Clerk, Subject};
+
+/// Lines that wait for the disk at most: some seconds of a busy gateway, and a few megabytes.
+const BACKLOG: usize = 16_384;
+/// How long a line stays in memory at most, when no other comes.
+const FLUSH: Duration = Duration::from_secs(1);
+/// How many bytes of lines stay in memory at most.
+const KEPT: usize = 32 << 10;
+
+/// How long the end of the process waits for the last lines.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// Writes a trace.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    queue: SyncSender<Entry>,
+    dropped: Arc<AtomicU64>,
+    /// One instant in both times.
+    epoch: (Instant, SystemTime),
+}
+
+#[derive(Debug)]
+enum Entry {
+    Line(Line),
+    /// All lines before are written: say so.
+    Mark(SyncSender<()>),
+}
+
+impl Recorder {
+    /// Opens the file, which its owner alone may read where it is new, and begins to write.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or there can be no thread.
+    pub(crate) fn start(path: &Path) -> io::Result<Self> {
+        Self::to(open(path)?, BACKLOG)
+    }
+
+    fn to(file: impl Write + Send + 'static, backlog: usize) -> io::Result<Self> {
+        let (queue, entries) = sync_channel(backlog);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let missed = Arc::clone(&dropped);
+        let write = move || write(file, &entries, &missed);
+        thread::Builder::new().name("trace".to_owned()).spawn(write)?;
+        Ok(Self { queue, dropped, epoch: (Instant::now(), SystemTime::now()) })
+    }
+
+    /// Returns when all lines so far are written, or will not be in time. It blocks.
+    pub(crate) fn finish(&self) {
+        let (end, (written, mark)) = (Instant::now() + LAST_LINES, sync_channel(1));
+        let mut entry = Entry::Mark(written);
+        while let Err(TrySendError::Full(full)) = self.queue.try_send(entry) {
+            if Instant::now() > end {
+                break;
+            }
+            entry = full;
+            thread::sleep(Duration::from_millis(1));
+        }
+        if mark.recv_timeout(end.saturating_duration_since(Instant::now())).is_err() {
+            error!("the last lines of the trace are lost: its disk is too slow");
+        }
+    }
+
+    /// Calendar time of an instant. It never goes back within one run, whatever is done to the system's clock.
+    fn at_ms(&self, at: Instant) -> f64 {
+        let since = self.epoch.1.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        ms(since + at.saturating_duration_since(self.epoch.0))
+    }
+
+    fn line(&self, line: Line) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(Entry::Line(line)) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Clerk for Recorder {
+    fn notice(&self, subject: &Subject, notice: &Notice) {
+        match notice {
+            Notice::AttemptEnded { route, class, retry_after, took, first_token, .. } => {
+                self.line(Line::Ended(Ended {
+                    at_ms: self.at_ms(Instant::now()),
+                    provider: route.provider.to_string(),
+                    region: route.region.to_string(),
+                    model: route.model.to_string(),
+                    class: *class,
+                    ttft_ms: first_token.map(ms),
+                    answer_ms: Some(ms(*took)),
+                    retry_after_ms: retry_after.map(ms),
+                    stream: subject.stream,
+                }));
+            }
+            // Told at the end, with the time of the beginning: a replay goes by times.
+            Notice::CallEnded { model, .. } => self.line(Line::Pick(Pick {
+                at_ms: self.at_ms(subject.began),
+                model: model.to_string(),
+                region: subject.region.as_deref().map(str::to_owned),
+            })),
+            _ => {}
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// The far end: it ends when the recorder is gone. Only whole lines are handed to the system, so that a process that is killed
+/// leaves no half of one.
+fn write(mut file: impl Write, entries: &Receiver<Entry>, dropped: &AtomicU64) {
+    let mut broken = false;
+    let mut kept = String::new();
+    loop {
+        let entry = match entries.recv_timeout(FLUSH) {
+            Ok(entry) => Some(entry),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        if let Some(Entry::Line(line)) = &entry {
+            kept.push_str(&line.write());
+            kept.push('\n');
+        }
+        let mut written = Ok(());
+        if kept.len() >= KEPT || !matches!(entry, Some(Entry::Line(_))) {
+            written = file.write_all(kept.as_bytes());
+            kept.clear();
+        }
+        let missed = dropped.swap(0, Ordering::Relaxed);
+        if missed > 0 {
+            warn!("{missed} lines of the trace were dropped: its disk is too slow");
+        }
+        // Said once: a full disk must not fill the log too.
+        if let (Err(error), false) = (&written, broken) {
+            error!("the trace cannot be written: {error}");
+        }
+        broken = written.is_err();
+        if let Some(Entry::Mark(done)) = entry {
+            // Nobody waits any more: the process ends.
+            let _ = done.send(());
+        }
+    }
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A disk that writes only while `still` is free.
+    #[derive(Clone, Default)]
+    struct Disk {
+        still: Arc<Mutex<()>>,
+        text: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let still = self.still.lock().unwrap();
+            self.text.lock().unwrap().extend_from_slice(bytes);
+            drop(still);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn pick(model: &str) -> Line {
+        Line::Pick(Pick { at_ms: 1.0, model: model.to_owned(), region: None })
+    }
+
+    /// **Nobody waits for the disk.** Fails if a line is sent with a waiting `send`, or the last lines are not written.
+    #[test]
+    fn a_disk_that_stands_still_costs_lines_and_no_time() {
+        let disk = Disk::default();
+        let still = disk.still.lock().unwrap();
+        let recorder = Recorder::to(disk.clone(), 4).unwrap();
+        let long = "m".repeat(64 << 10); // longer than what is kept in memory, so that the writer stands still at once
+        for _ in 0..100 {
+            recorder.line(pick(&long));
+        }
+        assert!(recorder.dropped.load(Ordering::Relaxed) >= 90);
+        drop(still);
+        recorder.finish();
+        recorder.line(pick("after"));
+        recorder.finish();
+        let text = String::from_utf8(disk.text.lock().unwrap().clone()).unwrap();
+        assert!(text.lines().count() >= 4 && text.ends_with("\"after\"}\n"), "{}", text.lines().count());
+    }
+}
