@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use http::{HeaderMap, StatusCode};
 use outrigger::{
     Config,
     config::{Model, Provider, Target},
     reach::{Credential, Finding, reach},
+    transport::{self, ErrorKind, Response, ResponseBody, Transport, TransportError},
 };
 use sim::{Fault, Region, When, World};
 
@@ -103,4 +105,38 @@ async fn a_key_that_is_not_configured_is_none() {
         findings.iter().all(|finding| finding.ok && finding.credential == Credential::None),
         "{findings:?}"
     );
+}
+
+/// A provider behind TLS: of two hosts one has a certificate that nobody trusts.
+#[derive(Debug)]
+struct Tls;
+
+#[async_trait::async_trait]
+impl Transport for Tls {
+    async fn send(&self, request: transport::Request) -> Result<Response, TransportError> {
+        match request.url.host_str() {
+            Some("api.openai.com") => {
+                let body = ResponseBody::from_chunks(["{\"data\": [{\"id\": \"gpt-4.1\"}]}".into()]);
+                Ok(Response::new(StatusCode::OK, HeaderMap::new(), body))
+            }
+            Some("us.api.openai.com") => {
+                Err(TransportError::new(ErrorKind::Tls)
+                    .with_source("invalid peer certificate: UnknownIssuer"))
+            }
+            _ => Err(TransportError::new(ErrorKind::Dns)),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tls_is_told_apart_from_what_comes_before_it() {
+    let provider = Provider::preset("openai", ["global", "us", "eu"]).unwrap();
+    let config =
+        Config::new().provider("p", provider).model("chat", Model::new([Target::new("p", "gpt-4.1")]));
+    let findings = reach(&config, &Tls, PATIENCE, |_| {}).await;
+    let tls: Vec<_> = findings.iter().map(|finding| (finding.ok, finding.reachable, finding.tls)).collect();
+    assert_eq!(tls, [(true, true, Some(true)), (false, false, Some(false)), (false, false, None)]);
+    let message = |index: usize| findings.get(index).and_then(|finding| finding.message.as_deref()).unwrap();
+    assert!(message(1).contains("UnknownIssuer") && message(1).contains("`ca_file`"), "{}", message(1));
+    assert!(message(2).contains("is `eu.api.openai.com` the host's right name?"), "{}", message(2));
 }

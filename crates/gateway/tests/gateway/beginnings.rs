@@ -2,11 +2,15 @@
 
 use serde_json::Value;
 use sim::{Fault, Region, Server, When, World};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
 use crate::{
     commands::{check, run},
     schema,
-    support::folder,
+    support::{folder, soon},
 };
 
 #[tokio::test]
@@ -134,4 +138,51 @@ async fn only_a_sound_file_is_probed() {
     let found = check("[retry]\nbudgt = 1\n", &["--probe", "--json"]).await;
     let json: Value = serde_json::from_str(&found.out).unwrap();
     assert_eq!((found.code, json.get("endpoints")), (Some(1), None));
+}
+
+/// **A secret's file is read, sent, and shown nowhere**; rotated, it is the new one that is sent.
+#[tokio::test]
+async fn a_key_from_a_file_is_sent_to_its_provider_and_to_nobody_else() {
+    let provider = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = provider.local_addr().unwrap();
+    let heard = tokio::spawn(async move {
+        let mut heads = Vec::new();
+        for _ in 0..2 {
+            let (mut connection, _) = provider.accept().await.unwrap();
+            let mut head = vec![0; 4096];
+            let length = connection.read(&mut head).await.unwrap();
+            heads.push(String::from_utf8_lossy(&head[..length]).into_owned());
+            let body = "{\"data\":[{\"id\":\"gpt-4.1\"}]}";
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            connection.write_all(answer.as_bytes()).await.unwrap();
+        }
+        heads
+    });
+    let secret = folder().join("key");
+    let text = format!(
+        "[providers.p]\ndialect = \"openai\"\nbase_url = \"http://{address}/v1\"\napi_key = \"file:{}\"\n\
+         [models.chat]\ntargets = [{{ provider = \"p\", model = \"gpt-4.1\" }}]\n",
+        secret.display()
+    );
+    for key in ["sk-first", "sk-second"] {
+        std::fs::write(&secret, format!("{key}\n")).unwrap();
+        let found = check(&text, &["--probe", "--json"]).await;
+        assert_eq!(found.code, Some(0), "{}", found.out);
+        assert!(!found.out.contains(key) && !found.err.contains(key), "{}", found.out);
+    }
+    let heads = soon(heard).await.unwrap();
+    for (head, key) in heads.iter().zip(["sk-first", "sk-second"]) {
+        assert!(head.to_lowercase().contains(&format!("authorization: bearer {key}\r\n")), "{head}");
+    }
+    std::fs::remove_file(&secret).unwrap();
+    let missing = check(&text, &[]).await;
+    assert_eq!(missing.code, Some(1));
+    assert!(
+        missing.out.contains(".toml:4:11: providers.p.api_key: cannot read the file `"),
+        "{}",
+        missing.out
+    );
 }
