@@ -35,6 +35,8 @@ pub(crate) struct Entrance {
     routes: TowerToHyperService<Router>,
     hosts: Hosts,
     ids: RequestIds,
+    /// Bytes of a request's head that are taken.
+    max_head: usize,
     /// Who keeps records of what callers ask. Their answers say how many attempts they took, and how long.
     clerks: Option<Clerks>,
 }
@@ -46,12 +48,18 @@ impl Entrance {
     }
 
     /// The callers' way in.
-    pub(crate) fn for_callers(routes: Router, hosts: Hosts, clerks: Clerks) -> Arc<Self> {
-        Arc::new(Self { clerks: Some(clerks), ..Self::new(routes, hosts) })
+    pub(crate) fn for_callers(routes: Router, hosts: Hosts, clerks: Clerks, max_head: usize) -> Arc<Self> {
+        Arc::new(Self { clerks: Some(clerks), max_head, ..Self::new(routes, hosts) })
     }
 
     fn new(routes: Router, hosts: Hosts) -> Self {
-        Self { routes: TowerToHyperService::new(routes), hosts, ids: RequestIds::new(), clerks: None }
+        Self {
+            routes: TowerToHyperService::new(routes),
+            hosts,
+            ids: RequestIds::new(),
+            max_head: usize::MAX,
+            clerks: None,
+        }
     }
 
     /// Answers one request.
@@ -65,7 +73,9 @@ impl Entrance {
         request.extensions_mut().insert(RequestId(id.clone()));
         let asked =
             self.clerks.as_ref().map(|clerks| (clerks, request.method().clone(), request.uri().clone()));
-        let mut response = if self.hosts.admit(request.uri(), request.headers()) {
+        let mut response = if head_bytes(&request) > self.max_head {
+            ApiError::head_too_large(self.max_head).into_response()
+        } else if self.hosts.admit(request.uri(), request.headers()) {
             self.routes.call(request).await?
         } else {
             let message = "the host or the origin of this request is not one that is answered here";
@@ -86,6 +96,16 @@ impl Entrance {
         response.headers_mut().insert(REQUEST_ID, id);
         Ok(response)
     }
+}
+
+/// Bytes of a request's path and headers, as HTTP/1.1 writes them.
+fn head_bytes(request: &Request<Incoming>) -> usize {
+    let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    // A colon, a space, and the end of the line.
+    request
+        .headers()
+        .iter()
+        .fold(path, |sum, (name, value)| sum.saturating_add(name.as_str().len() + value.len() + 4))
 }
 
 /// Whether a connection has brought a request yet.

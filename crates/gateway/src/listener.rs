@@ -1,43 +1,77 @@
 //! A port and its connections: HTTP/1.1 and HTTP/2 without TLS, told apart by their first bytes.
 //!
-//! A connection that brings no request within the header timeout is closed, whichever protocol it does not speak: the
-//! version's detection and HTTP/2 have no such bound of their own. Between requests it may rest for [`REST`]. One that takes
-//! nothing of what there is for it is closed as well, see [`outflow`](crate::outflow).
+//! # When is a connection let go?
+//! When it brings no request within the header timeout, whichever protocol it does not speak: the version's detection and HTTP/2
+//! have no such bound of their own. When it rests too long between requests, or rests while others need its place
+//! ([`connections`](crate::connections)). When it takes nothing of what there is for it ([`outflow`](crate::outflow)). When the
+//! gateway drains: at once where it rests, else after its answer.
+//!
+//! # What is held for one?
+//! At most [`HEAD_SPARE`] more than a request's head may have, twice: what came in and is not read, and what is to go out and is
+//! not taken. On HTTP/2 so much goes out for each of [`STREAMS`].
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use http::Request;
+use http::{HeaderValue, Request, Version, header::CONNECTION};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    server::conn::auto,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
 
 use crate::{
+    connections::{Activity, Connections, Place},
     entrance::{Entrance, Greeted},
     outflow::Watched,
     phase::{Phase, Phases},
+    refusal,
     routes::FLUSH,
 };
 
-/// How long a connection may rest between requests. Load balancers keep theirs for 60 s and must not find them closed.
-const REST: Duration = Duration::from_secs(75);
 /// Whether a silent HTTP/2 peer is still there.
 const PING_EVERY: Duration = Duration::from_secs(20);
+/// Requests at once on one HTTP/2 connection.
+const STREAMS: u32 = 250;
+/// Bytes of one HTTP/2 stream that wait to be taken.
+const STREAM_OUT: usize = 64 << 10;
+/// Requests of one HTTP/2 connection that were reset before they were looked at: a peer that does this all the time is cut off.
+const RESETS: usize = 20;
+/// Beyond the largest head that is answered in words; the protocol's own refusal has none.
+const HEAD_SPARE: usize = 64 << 10;
 /// Time for streams to say that they break off, when the time to finish is over: what their last frames may take, and a little.
 const LAST_FRAMES: Duration = FLUSH.saturating_add(Duration::from_millis(500));
 /// A process out of descriptors gets them back when connections end, not by asking again at once.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+/// Connections beyond the bound that are heard at once; a further one is dropped.
+const WAITING: usize = 64;
+/// How long one of them waits for a place.
+const WAIT: Duration = Duration::from_millis(500);
+
+/// What a port takes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Time for a connection to bring its first request.
+    pub(crate) header_timeout: Duration,
+    /// How long a connection may rest between requests.
+    pub(crate) idle_timeout: Duration,
+    /// How long a caller may take nothing of what there is for it.
+    pub(crate) stall_timeout: Duration,
+    /// Connections at once.
+    pub(crate) max_connections: u32,
+    /// Bytes of a request's head.
+    pub(crate) max_head: usize,
+}
 
 /// A bound port.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
-    header_timeout: Duration,
+    limits: Limits,
 }
 
 impl Listener {
@@ -45,24 +79,32 @@ impl Listener {
     ///
     /// # Errors
     /// The operating system's, when the address is taken or not this machine's.
-    pub(crate) async fn bind(address: SocketAddr, header_timeout: Duration) -> io::Result<Self> {
-        Ok(Self { socket: TcpListener::bind(address).await?, header_timeout })
+    pub(crate) async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
+        Ok(Self { socket: TcpListener::bind(address).await?, limits })
     }
 
     pub(crate) fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Serves until `until` is reached. The port is closed then; its connections finish what they are at, and the returned
-    /// guard waits for them.
+    /// Serves until `until` is reached. The port is closed then; its connections finish what they are at, and can be waited for
+    /// by what is returned.
     pub(crate) async fn serve(
         self,
         entrance: Arc<Entrance>,
         phases: Phases,
         until: Phase,
-    ) -> GracefulShutdown {
-        let connections = GracefulShutdown::new();
-        let builder = Arc::new(protocols(self.header_timeout));
+    ) -> Arc<Connections> {
+        let connections = Connections::new(self.limits.max_connections);
+        let waiting = Arc::new(Semaphore::new(WAITING));
+        let connection = Connection {
+            entrance,
+            builder: Arc::new(protocols(&self.limits)),
+            connections: Arc::clone(&connections),
+            phases: phases.clone(),
+            until,
+            limits: self.limits,
+        };
         let mut stop = Box::pin(phases.reached(until));
         loop {
             let accepted = tokio::select! {
@@ -71,67 +113,118 @@ impl Listener {
                 accepted = self.socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    let connection = Connection {
-                        entrance: Arc::clone(&entrance),
-                        builder: Arc::clone(&builder),
-                        watcher: connections.watcher(),
-                        phases: phases.clone(),
-                        header_timeout: self.header_timeout,
-                    };
-                    tokio::spawn(connection.serve(stream));
-                }
+                Ok((stream, _)) => match connections.enter() {
+                    Some(place) => drop(tokio::spawn(connection.clone().serve(stream, place))),
+                    None => {
+                        if let Ok(chair) = Arc::clone(&waiting).try_acquire_owned() {
+                            drop(tokio::spawn(connection.clone().wait(stream, chair)));
+                        }
+                    }
+                },
                 Err(error) if is_of_one_connection(&error) => {}
-                Err(_) => tokio::time::sleep(OUT_OF_DESCRIPTORS).await,
+                Err(_) => {
+                    connections.press();
+                    sleep(OUT_OF_DESCRIPTORS).await;
+                }
             }
         }
     }
 }
 
-fn protocols(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
+fn protocols(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let buffer = limits.max_head.saturating_add(HEAD_SPARE);
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout.max(REST));
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING_EVERY);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // Its clock runs through the rest between requests as well.
+        .header_read_timeout(limits.header_timeout.saturating_add(limits.idle_timeout))
+        .max_buf_size(buffer);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_EVERY)
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(buffer).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(RESETS)
+        .max_send_buf_size(STREAM_OUT);
     builder
 }
 
 /// What one connection is served with.
+#[derive(Clone)]
 struct Connection {
     entrance: Arc<Entrance>,
     builder: Arc<auto::Builder<TokioExecutor>>,
-    watcher: Watcher,
+    connections: Arc<Connections>,
     phases: Phases,
-    header_timeout: Duration,
+    until: Phase,
+    limits: Limits,
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream) {
+    /// Serves a connection beyond the bound as soon as another one makes room, or tells it that there is none.
+    async fn wait(self, stream: TcpStream, _chair: OwnedSemaphorePermit) {
+        match timeout(WAIT, self.connections.enter_soon()).await {
+            Ok(Some(place)) => drop(tokio::spawn(self.serve(stream, place))),
+            _ => refusal::tell(stream).await,
+        }
+    }
+
+    async fn serve(self, stream: TcpStream, _place: Place) {
         // Without it a small frame waits for the peer's delayed acknowledgement: 40 ms. Where it cannot be set, all else works.
         drop(stream.set_nodelay(true));
-        let greeted = Greeted::default();
-        let greeting = greeted.clone();
-        let entrance = self.entrance;
-        let watched = Watched::new(stream);
+        let (greeted, activity) = (Greeted::default(), Arc::<Activity>::default());
+        let watched = Watched::new(stream, Arc::clone(&activity), self.limits.stall_timeout);
         let outflow = watched.outflow();
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            greeting.set();
-            request.extensions_mut().insert(outflow.clone());
-            Arc::clone(&entrance).admit(request)
+        let service = {
+            let (greeted, activity, entrance) = (greeted.clone(), Arc::clone(&activity), self.entrance);
+            let (phases, until) = (self.phases.clone(), self.until);
+            service_fn(move |mut request: Request<Incoming>| {
+                greeted.set();
+                request.extensions_mut().insert(outflow.clone());
+                let (activity, entrance) = (Arc::clone(&activity), Arc::clone(&entrance));
+                let (phases, is_http1) = (phases.clone(), request.version() <= Version::HTTP_11);
+                async move {
+                    let mut answered = activity.busy(entrance.admit(request)).await;
+                    if let (true, Ok(response)) = (is_http1 && phases.now() >= until, &mut answered) {
+                        // The answer may be there before the connection has heard that it is to go.
+                        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    answered
+                }
+            })
+        };
+        let mut served = pin!(self.builder.serve_connection(TokioIo::new(watched), service));
+        let mut cut_off = pin!(async {
+            tokio::select! {
+                () = said_nothing(&greeted, self.limits.header_timeout) => {}
+                () = async { self.phases.reached(Phase::Over).await; sleep(LAST_FRAMES).await } => {}
+            }
         });
-        let served = self.watcher.watch(self.builder.serve_connection(TokioIo::new(watched), service));
-        let over = self.phases.reached(Phase::Over);
+        let is_to_go = async {
+            tokio::select! {
+                () = self.phases.reached(self.until) => {}
+                () = self.connections.rested(&activity, self.limits.idle_timeout) => {}
+            }
+        };
         // How a connection ended is its peer's affair: it hung up, or sent what is not HTTP and was told so.
         tokio::select! {
+            ended = &mut served => return drop(ended),
+            () = &mut cut_off => return,
+            () = is_to_go => {}
+        }
+        served.as_mut().graceful_shutdown();
+        tokio::select! {
             ended = served => drop(ended),
-            () = said_nothing(&greeted, self.header_timeout) => {}
-            () = async { over.await; tokio::time::sleep(LAST_FRAMES).await } => {}
+            () = cut_off => {}
         }
     }
 }
 
 /// Returns when no request has come in time; never, once one has.
 async fn said_nothing(greeted: &Greeted, header_timeout: Duration) {
-    tokio::time::sleep(header_timeout).await;
+    sleep(header_timeout).await;
     if greeted.is_set() {
         std::future::pending::<()>().await;
     }

@@ -2,6 +2,7 @@
 //!
 //! A server's body learns neither when its last bytes have left, nor that nobody reads them any more. The socket sees both:
 //! the server flushes it when all that was buffered is written, and its writes stand still when the peer has stopped reading.
+//! A caller that takes nothing for the stall timeout, while there are bytes for it, is let go; TCP itself would wait for days.
 
 use std::{
     future::Future,
@@ -21,8 +22,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-/// A caller that takes nothing for so long, while there are bytes for it, has stopped reading. TCP itself would wait for days.
-const STALL: Duration = Duration::from_secs(60);
+use crate::connections::Activity;
 
 /// How often all that was written to a connection has left. Clones speak of the same connection.
 #[derive(Clone, Debug, Default)]
@@ -64,18 +64,27 @@ impl Outflow {
 pub(crate) struct Watched<T> {
     socket: T,
     outflow: Outflow,
+    activity: Arc<Activity>,
+    stall_timeout: Duration,
     /// Runs while a write waits. Made at the first wait: most connections never do.
     stall: Option<Pin<Box<Sleep>>>,
     is_stalled: bool,
 }
 
 impl<T> Watched<T> {
-    pub(crate) fn new(socket: T) -> Self {
-        Self { socket, outflow: Outflow::default(), stall: None, is_stalled: false }
+    pub(crate) fn new(socket: T, activity: Arc<Activity>, stall_timeout: Duration) -> Self {
+        Self { socket, outflow: Outflow::default(), activity, stall_timeout, stall: None, is_stalled: false }
     }
 
     pub(crate) fn outflow(&self) -> Outflow {
         self.outflow.clone()
+    }
+
+    /// Bytes went through; a flush alone, which finds nothing to do, is no sign of life.
+    fn note(&self, has_moved: bool) {
+        if has_moved {
+            self.activity.moved();
+        }
     }
 
     /// Passes on what a write came to, or its failure when it has waited too long.
@@ -84,9 +93,9 @@ impl<T> Watched<T> {
             self.is_stalled = false;
             return written;
         }
-        let stall = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL)));
+        let stall = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.stall_timeout)));
         if !self.is_stalled {
-            stall.as_mut().reset(Instant::now() + STALL);
+            stall.as_mut().reset(Instant::now() + self.stall_timeout);
             self.is_stalled = true;
         }
         ready!(stall.as_mut().poll(cx));
@@ -100,13 +109,16 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(cx, buffer)
+        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        self.note(read.is_ready());
+        read
     }
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.note(written.is_ready());
         self.bounded(cx, written)
     }
 
@@ -116,6 +128,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
+        self.note(written.is_ready());
         self.bounded(cx, written)
     }
 
@@ -143,11 +156,17 @@ mod tests {
 
     use super::*;
 
+    const STALL: Duration = Duration::from_secs(60);
+
+    fn watched<T>(socket: T) -> Watched<T> {
+        Watched::new(socket, Arc::default(), STALL)
+    }
+
     /// **Who stops reading is let go.** Fails if the clock of a stall is not started, or never looked at.
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_nothing_for_a_minute_fails_the_write() {
         let (ours, _theirs) = tokio::io::duplex(4);
-        let mut watched = Watched::new(ours);
+        let mut watched = watched(ours);
         let began = Instant::now();
         let error = watched.write_all(b"more than four").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -166,7 +185,7 @@ mod tests {
             }
             bytes
         });
-        let mut watched = Watched::new(ours);
+        let mut watched = watched(ours);
         watched.write_all(b"patience").await.unwrap();
         assert_eq!(reader.await.unwrap(), b"patience");
     }
@@ -174,7 +193,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_flush_is_told_to_who_waits_and_to_who_comes_late() {
         let (ours, _theirs) = tokio::io::duplex(64);
-        let mut watched = Watched::new(ours);
+        let mut watched = watched(ours);
         let outflow = watched.outflow();
         let mark = outflow.mark();
         let waits = tokio::spawn({

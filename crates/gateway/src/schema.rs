@@ -54,7 +54,18 @@ fn server() -> Value {
             ),
             ("max_buffered", size("Bodies of all requests together at most.", default.max_buffered)),
             ("max_concurrent", or(whole("Requests at once at most.", 0, u32::MAX), default.max_concurrent)),
+            (
+                "max_connections",
+                or(whole("Connections of callers at once at most.", 1, u32::MAX), default.max_connections),
+            ),
+            ("max_head", size("A request's path and headers at most.", default.max_head)),
             ("header_timeout", time("For a connection to bring its first request.", default.header_timeout)),
+            ("body_timeout", time("For a request's body to come in.", default.body_timeout)),
+            ("idle_timeout", time("How long a connection may rest between requests.", default.idle_timeout)),
+            (
+                "stall_timeout",
+                time("How long a caller may take nothing of an answer.", default.stall_timeout),
+            ),
             ("drain", time("For what runs to finish when the gateway is told to stop.", default.drain)),
             ("early_status", or(early_status(), "off")),
             ("state_dir", or(text("Where spend is kept; empty for memory only."), default.state_dir)),

@@ -2,7 +2,6 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper_util::server::graceful::GracefulShutdown;
 use outrigger::Client;
 use sim::World;
 use tokio::task::JoinHandle;
@@ -11,15 +10,19 @@ use crate::{
     admin::{self, Admin},
     auth::{Keys, pass::Settle},
     clerk::{Clerk, Clerks},
+    connections::Connections,
     entrance::Entrance,
     hosts::Hosts,
-    listener::Listener,
+    listener::{Limits, Listener},
     load::Load,
     phase::{Phase, PhaseControl, phases},
     routes::{self, Gateway},
     settings::Settings,
     watch::Watch,
 };
+
+/// Connections of operators at once: their own bound, so that callers cannot keep them out.
+const OPERATORS: u32 = 256;
 
 /// What a gateway is started with beside its settings.
 pub(crate) struct Parts {
@@ -43,14 +46,15 @@ pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, 
     let Parts { client, watch, keys, mut clerks, world } = parts;
     clerks.push(Arc::new(Settle));
     let (control, phases) = phases();
-    let bind = async |address: SocketAddr| {
+    let bind = async |address: SocketAddr, limits: Limits| {
         let refused = |error| StartError { address, error };
-        let listener = Listener::bind(address, settings.header_timeout).await.map_err(refused)?;
+        let listener = Listener::bind(address, limits).await.map_err(refused)?;
         let bound = listener.address().map_err(refused)?;
         Ok((listener, bound))
     };
-    let (callers, listen) = bind(settings.listen).await?;
-    let (operators, admin) = bind(settings.admin).await?;
+    let (callers, listen) = bind(settings.listen, settings.limits()).await?;
+    let (operators, admin) =
+        bind(settings.admin, Limits { max_connections: OPERATORS, ..settings.limits() }).await?;
     let clerks = Clerks::from(clerks);
 
     let gateway = Gateway {
@@ -61,10 +65,12 @@ pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, 
         phases: phases.clone(),
         load: Load::new(u64::from(settings.max_concurrent), settings.max_buffered.0),
         max_body: settings.max_body.0,
+        body_timeout: settings.body_timeout,
     };
     let own = Hosts::Own(settings.hosts.clone());
     let hosts = if listen.ip().is_loopback() { own.clone() } else { Hosts::Any };
-    let for_callers = Entrance::for_callers(routes::router(Arc::new(gateway)), hosts, clerks);
+    let max_head = settings.limits().max_head;
+    let for_callers = Entrance::for_callers(routes::router(Arc::new(gateway)), hosts, clerks, max_head);
     let for_operators =
         Entrance::for_operators(admin::router(Admin::new(client.clone(), watch, phases.clone()), world), own);
     Ok(Running {
@@ -97,8 +103,8 @@ pub(crate) struct Running {
     client: Client,
     drain: Duration,
     control: PhaseControl,
-    callers: JoinHandle<GracefulShutdown>,
-    operators: JoinHandle<GracefulShutdown>,
+    callers: JoinHandle<Arc<Connections>>,
+    operators: JoinHandle<Arc<Connections>>,
 }
 
 impl Running {
@@ -129,8 +135,8 @@ impl Running {
 }
 
 /// Waits for the connections of a listener that has closed its port.
-async fn finish(listener: JoinHandle<GracefulShutdown>) {
+async fn finish(listener: JoinHandle<Arc<Connections>>) {
     if let Ok(connections) = listener.await {
-        connections.shutdown().await;
+        connections.gone().await;
     }
 }

@@ -9,6 +9,8 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de};
 
+use crate::listener::Limits;
+
 const MIB: u64 = 1 << 20;
 
 /// The table `[server]`.
@@ -35,9 +37,22 @@ pub(crate) struct Settings {
     pub(crate) max_buffered: Size,
     /// Requests at once at most.
     pub(crate) max_concurrent: u32,
+    /// Connections of callers at once at most.
+    pub(crate) max_connections: u32,
+    /// A request's head at most: its path and its headers.
+    pub(crate) max_head: Size,
     /// Time for a connection to bring its first request.
     #[serde(with = "humantime_serde")]
     pub(crate) header_timeout: Duration,
+    /// Time for a request's body to come in, all of it.
+    #[serde(with = "humantime_serde")]
+    pub(crate) body_timeout: Duration,
+    /// How long a connection may rest between requests.
+    #[serde(with = "humantime_serde")]
+    pub(crate) idle_timeout: Duration,
+    /// How long a caller may take nothing of an answer.
+    #[serde(with = "humantime_serde")]
+    pub(crate) stall_timeout: Duration,
     /// Time for what runs to finish when the gateway is told to stop.
     #[serde(with = "humantime_serde")]
     pub(crate) drain: Duration,
@@ -60,7 +75,12 @@ impl Default for Settings {
             max_held_answer: Size(8 * MIB),
             max_buffered: Size(512 * MIB),
             max_concurrent: 4096,
+            max_connections: 10_000,
+            max_head: Size(64 << 10),
             header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(75),
+            stall_timeout: Duration::from_secs(60),
             drain: Duration::from_secs(30),
             early_status: EarlyStatus::Off,
             state_dir: String::new(),
@@ -69,6 +89,17 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// What the callers' port takes on.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            header_timeout: self.header_timeout,
+            idle_timeout: self.idle_timeout,
+            stall_timeout: self.stall_timeout,
+            max_connections: self.max_connections,
+            max_head: usize::try_from(self.max_head.0).unwrap_or(usize::MAX),
+        }
+    }
+
     /// Why callers must not come in where they would, if so.
     pub(crate) fn forbids_listen(&self, has_keys: bool) -> Option<String> {
         let listen = self.listen;

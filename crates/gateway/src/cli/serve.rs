@@ -13,11 +13,13 @@ use crate::{
         spent::{InMemory, Spent},
     },
     clerk::Clerk,
+    descriptors,
     file::File,
     log::{self, access::AccessLog, changes},
     replay::Recorder,
     server::{self, Parts, Running},
     signals::Signals,
+    supervisor::Supervisor,
     watch::Watch,
 };
 
@@ -51,16 +53,34 @@ pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
     file.settings.admin = args.admin.unwrap_or(file.settings.admin);
     file.may_serve()?;
     warn_of_open_admin(file.settings.admin);
-    let Some(path) = &args.record else { return block_on(serve(file, None)) };
+    file.settings.max_connections = affordable(file.settings.max_connections);
+    let supervisor = Supervisor::of(env);
+    let Some(path) = &args.record else { return block_on(serve(file, None, supervisor)) };
     let recorder =
         Recorder::start(path).map_err(|error| format!("cannot record to {}: {error}", path.display()))?;
     let recorder = Arc::new(recorder);
-    let done = block_on(serve(file, Some(Arc::clone(&recorder))));
+    let done = block_on(serve(file, Some(Arc::clone(&recorder)), supervisor));
     recorder.finish();
     done
 }
 
-async fn serve(file: File, recorder: Option<Arc<Recorder>>) -> Result<ExitCode, Failed> {
+/// The connections that there are descriptors for.
+fn affordable(wanted: u32) -> u32 {
+    let affordable = descriptors::afford(wanted, descriptors::raise());
+    if affordable < wanted {
+        out::note(format_args!(
+            "warning: this process may open too few files for server.max_connections = {wanted}; it takes on {affordable}. \
+             Raise the limit (ulimit -Hn, or LimitNOFILE= in a systemd unit)"
+        ));
+    }
+    affordable
+}
+
+async fn serve(
+    file: File,
+    recorder: Option<Arc<Recorder>>,
+    supervisor: Supervisor,
+) -> Result<ExitCode, Failed> {
     let mut signals = Signals::listen()?;
     let watch = Watch::new();
     let max_held = usize::try_from(file.settings.max_held_answer.0).unwrap_or(usize::MAX);
@@ -78,7 +98,10 @@ async fn serve(file: File, recorder: Option<Arc<Recorder>>) -> Result<ExitCode, 
     let running = server::start(&file.settings, parts).await?;
     out::note(format_args!("listening {}", running.listen_url()));
     out::note(format_args!("admin {}", running.admin_url()));
+    supervisor.ready();
+    drop(tokio::spawn(supervisor.clone().feed_watchdog()));
     signals.next().await;
+    supervisor.stopping(file.settings.drain);
     Ok(stop(running, &mut signals).await)
 }
 

@@ -75,7 +75,7 @@ async fn serve(args: &Args, scenario: Option<Scenario>) -> Result<ExitCode, Fail
     let server = Server::bind(world.clone(), args.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
-    let listener = Listener::bind(args.admin, Settings::default().header_timeout)
+    let listener = Listener::bind(args.admin, Settings::default().limits())
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", args.admin))?;
     let admin = listener.address()?;

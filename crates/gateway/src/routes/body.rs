@@ -17,16 +17,15 @@ use crate::load::Seat;
 
 /// How long a caller may be silent within its body.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How long a body may take in all: a byte now and then is no silence, and no request either.
-const WHOLE: Duration = Duration::from_secs(60);
 /// What is set aside on a caller's word alone; the rest as it arrives.
 const SET_ASIDE: usize = 1 << 20;
 
-/// The whole body, at most `limit` bytes of it; the seat holds them.
+/// The whole body, at most `limit` bytes of it and within `time`: a byte now and then is no silence, and no request either. The
+/// seat holds them.
 ///
 /// # Errors
 /// 413 above the limit, 503 when all callers together hold too much, 408 when it is silent for long or takes too long, 400 when the body breaks off.
-pub(crate) async fn read(body: Body, limit: u64, seat: &mut Seat) -> Result<Bytes, ApiError> {
+pub(crate) async fn read(body: Body, limit: u64, time: Duration, seat: &mut Seat) -> Result<Bytes, ApiError> {
     let declared = body.size_hint().lower();
     if declared > limit {
         return Err(ApiError::too_large(limit));
@@ -35,7 +34,7 @@ pub(crate) async fn read(body: Body, limit: u64, seat: &mut Seat) -> Result<Byte
     let mut first = Bytes::new();
     let mut rest: Option<BytesMut> = None;
     let mut length = 0_u64;
-    let latest = Instant::now() + WHOLE;
+    let latest = Instant::now() + time;
     let patience = || latest.min(Instant::now() + SILENCE);
     while let Some(frame) = timeout_at(patience(), body.frame()).await.map_err(|_| silent())? {
         let Ok(data) = frame.map_err(|_| broken())?.into_data() else { continue };
@@ -81,6 +80,8 @@ mod tests {
     use super::*;
     use crate::load::Load;
 
+    const WHOLE: Duration = Duration::from_secs(60);
+
     fn of_frames(frames: &'static [&'static str]) -> Body {
         let frames = frames.iter().map(|frame| Ok::<_, std::io::Error>(Bytes::from_static(frame.as_bytes())));
         Body::from_stream(futures_util::stream::iter(frames))
@@ -89,7 +90,7 @@ mod tests {
     #[tokio::test]
     async fn frames_are_joined_in_order() {
         let mut seat = Load::new(1, 100).enter().unwrap();
-        let bytes = read(of_frames(&["ab", "", "cd", "e"]), 5, &mut seat).await.unwrap();
+        let bytes = read(of_frames(&["ab", "", "cd", "e"]), 5, WHOLE, &mut seat).await.unwrap();
         assert_eq!(bytes, "abcde");
     }
 
@@ -97,7 +98,7 @@ mod tests {
     async fn a_body_of_one_frame_is_not_copied() {
         let mut seat = Load::new(1, 100).enter().unwrap();
         let whole = Bytes::from_static(b"{\"model\":\"chat\"}");
-        let read = read(Body::from(whole.clone()), 100, &mut seat).await.unwrap();
+        let read = read(Body::from(whole.clone()), 100, WHOLE, &mut seat).await.unwrap();
         assert_eq!(read.as_ptr(), whole.as_ptr());
     }
 
@@ -105,7 +106,7 @@ mod tests {
     async fn a_body_past_the_limit_is_refused_declared_or_not() {
         for body in [Body::from("abcdef"), of_frames(&["abc", "def"])] {
             let mut seat = Load::new(1, 100).enter().unwrap();
-            let error = read(body, 5, &mut seat).await.unwrap_err();
+            let error = read(body, 5, WHOLE, &mut seat).await.unwrap_err();
             assert!(format!("{error:?}").contains("request_too_large"));
         }
     }
@@ -114,7 +115,7 @@ mod tests {
     async fn a_caller_that_falls_silent_is_let_go() {
         let mut seat = Load::new(1, 100).enter().unwrap();
         let stream = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
-        let error = read(Body::from_stream(stream), 5, &mut seat).await.unwrap_err();
+        let error = read(Body::from_stream(stream), 5, WHOLE, &mut seat).await.unwrap_err();
         assert!(format!("{error:?}").contains("request_timeout"));
     }
 
@@ -126,7 +127,7 @@ mod tests {
             Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), ()))
         });
         let began = Instant::now();
-        let error = read(Body::from_stream(drops), 100, &mut seat).await.unwrap_err();
+        let error = read(Body::from_stream(drops), 100, WHOLE, &mut seat).await.unwrap_err();
         assert!(format!("{error:?}").contains("request_timeout"));
         assert_eq!(began.elapsed(), WHOLE);
     }

@@ -119,7 +119,12 @@ impl From<CallError> for Box<Failure> {
 async fn receive(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<(Bytes, Seat), ApiError> {
     must_be_json(headers)?;
     let mut seat = gateway.load.enter().ok_or_else(ApiError::overloaded)?;
-    let body = body::read(body, gateway.max_body, &mut seat).await?;
+    let body = tokio::select! {
+        biased;
+        body = body::read(body, gateway.max_body, gateway.body_timeout, &mut seat) => body?,
+        // What would be refused when it is all there need not come in first.
+        () = gateway.phases.reached(Phase::Draining) => return Err(ApiError::draining()),
+    };
     Ok((body, seat))
 }
 

@@ -77,6 +77,13 @@ impl ApiError {
         }
     }
 
+    /// The path and the headers are longer than is taken.
+    pub(crate) fn head_too_large(limit: usize) -> Self {
+        let message =
+            format!("the path and the headers are longer than the {limit} bytes that are taken here");
+        Self::caller(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
+    }
+
     /// More is asked at once than is taken.
     pub(crate) fn overloaded() -> Self {
         Self {

@@ -12,7 +12,7 @@ mod stream;
 mod wishes;
 pub(crate) mod words;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -40,6 +40,8 @@ pub(crate) struct Gateway {
     pub(crate) load: Arc<Load>,
     /// Bytes of a request's body at most.
     pub(crate) max_body: u64,
+    /// Time for it to come in.
+    pub(crate) body_timeout: Duration,
 }
 
 /// The routes of the callers' listener, each with and without `/v1`.

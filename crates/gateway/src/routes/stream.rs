@@ -192,7 +192,7 @@ mod tests {
     /// How long the wait for a last frame takes on this connection, when it is flushed once at the beginning or not at all.
     async fn waits(version: Version, is_flushed: bool) -> Duration {
         let (ours, _theirs) = tokio::io::duplex(64);
-        let mut watched = Watched::new(ours);
+        let mut watched = Watched::new(ours, std::sync::Arc::default(), FLUSH);
         let hearer = Hearer { api: outrigger::Api::Chat, id: http::HeaderValue::from_static("req_7") };
         let way = Way { version, outflow: Some(watched.outflow()), hearer };
         let flushed = way.flushed();

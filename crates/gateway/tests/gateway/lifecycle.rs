@@ -101,6 +101,38 @@ async fn what_does_not_finish_in_time_is_told_and_broken_off() {
     assert_eq!(soon(gateway.child.wait()).await.unwrap().code(), Some(0));
 }
 
+/// **Nothing new is taken on, by no way.** Fails if a connection that is there already brings its requests in, or is left to
+/// find out by itself that nobody answers.
+#[tokio::test]
+async fn a_draining_gateway_ends_resting_connections_and_refuses_what_is_still_coming_in() {
+    let mut gateway = Gateway::start("").await;
+    gateway.world().inject("us-east", Fault::Stall { after: 3 }, When::always()).unwrap();
+    // The stream that is waited for.
+    let (stream, _) = begin_stream(&gateway).await;
+    let mut resting = TcpStream::connect(gateway.listen).await.unwrap();
+    resting.write_all(b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut bytes = Vec::new();
+    while find(&bytes, b"]}").is_none() {
+        assert_ne!(soon(resting.read_buf(&mut bytes)).await.unwrap(), 0);
+    }
+    let mut coming = TcpStream::connect(gateway.listen).await.unwrap();
+    let request = post(CHAT, "", &question(false)).replace("connection: close\r\n", "");
+    coming.write_all(&request.as_bytes()[..request.len() - 1]).await.unwrap();
+    // It is being read when another connection has been served after it.
+    gateway.get("/v1/models").await;
+    gateway.terminate();
+    assert_eq!(soon(resting.read(&mut [0; 64])).await.unwrap(), 0, "it is closed");
+    bytes.clear();
+    soon(coming.read_to_end(&mut bytes)).await.unwrap();
+    let reply = Reply::of(&bytes);
+    assert_eq!((reply.status, reply.code().as_str()), (503, "draining"));
+    assert_eq!(reply.header("connection"), Some("close"));
+    assert_eq!((reply.header("x-should-retry"), reply.header("retry-after")), (Some("true"), Some("1")));
+    assert_eq!(gateway.operate("GET", "/healthz", "").await.status, 200, "the process lives on");
+    drop(stream);
+    assert_eq!(soon(gateway.child.wait()).await.unwrap().code(), Some(0));
+}
+
 #[tokio::test]
 async fn a_plain_request_that_cannot_finish_is_sent_elsewhere() {
     let mut gateway = Gateway::start("[server]\ndrain = \"50ms\"").await;
@@ -120,6 +152,21 @@ async fn a_plain_request_that_cannot_finish_is_sent_elsewhere() {
     assert_eq!((reply.status, reply.code().as_str()), (503, "draining"));
     assert_eq!((reply.header("x-should-retry"), reply.header("retry-after")), (Some("true"), Some("1")));
     assert_eq!(soon(gateway.child.wait()).await.unwrap().code(), Some(0));
+}
+
+/// **Ctrl-C is as good as SIGTERM**, and the second of either ends it.
+#[tokio::test]
+async fn ctrl_c_drains_and_the_second_one_ends_it_at_once() {
+    let mut idle = Gateway::start("").await;
+    idle.signal("INT");
+    assert_eq!(soon(idle.child.wait()).await.unwrap().code(), Some(0));
+    let mut busy = Gateway::start("").await;
+    busy.world().inject("us-east", Fault::Stall { after: 3 }, When::always()).unwrap();
+    let (_stream, _) = begin_stream(&busy).await;
+    busy.signal("INT");
+    soon(async { while busy.operate("GET", "/readyz", "").await.status != 503 {} }).await;
+    busy.signal("INT");
+    assert_eq!(soon(busy.child.wait()).await.unwrap().code(), Some(1));
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 )]
 
 mod beginnings;
+mod bounds;
 mod budgets;
 mod callers;
 mod chaos;
@@ -22,6 +23,7 @@ mod lifecycle;
 mod limits;
 mod litellm;
 mod logs;
+mod manager;
 mod operators;
 mod replay;
 mod schema;

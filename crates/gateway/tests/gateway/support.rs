@@ -93,17 +93,24 @@ impl Gateway {
 
     /// A gateway before two regions with these variables in its environment.
     pub(crate) async fn in_environment(environment: &[(&str, &str)], more: &str) -> Self {
+        let mut program = outrigger();
+        program.envs(environment.iter().copied());
+        Self::started_by(program, more).await
+    }
+
+    /// A gateway that is started by a command of its own: the program with an environment, or another one that becomes it.
+    pub(crate) async fn started_by(program: Command, more: &str) -> Self {
         let server = Server::start(two_regions()).await.unwrap();
         let text = at(&server, "holysheep", "openai") + &model("chat", "holysheep", "gpt-4.1");
-        Self::with_all(server, &format!("{more}\n{text}"), environment).await
+        Self::by(program, server, &format!("{more}\n{text}")).await
     }
 
     async fn with(server: Server, text: &str) -> Self {
-        Self::with_all(server, text, &[]).await
+        Self::by(outrigger(), server, text).await
     }
 
-    async fn with_all(server: Server, text: &str, environment: &[(&str, &str)]) -> Self {
-        let (child, log, listen, admin) = serve(text, environment).await;
+    async fn by(program: Command, server: Server, text: &str) -> Self {
+        let (child, log, listen, admin) = serve(program, text).await;
         Self { listen, admin, server, child, log }
     }
 
@@ -169,13 +176,17 @@ fn model(name: &str, provider: &str, model: &str) -> String {
 
 type Log = Arc<Mutex<String>>;
 
+/// The program.
+pub(crate) fn outrigger() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_outrigger"))
+}
+
 /// Starts `outrigger serve` with this file, on ports of its own.
-async fn serve(text: &str, environment: &[(&str, &str)]) -> (Child, Log, SocketAddr, SocketAddr) {
+async fn serve(mut program: Command, text: &str) -> (Child, Log, SocketAddr, SocketAddr) {
     assert_eq!(crate::schema::faults(text), "", "what is served, the schema takes:\n{text}");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_outrigger"))
+    let mut child = program
         .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config"])
         .arg(file(text))
-        .envs(environment.iter().copied())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
