@@ -75,10 +75,12 @@ pub(crate) struct StreamBody {
     _seat: Seat,
 }
 
+type Flushed = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
 enum State {
     Flowing(Box<AnswerStream>),
-    /// The error's frame is given; when this ends the connection is aborted.
-    Flushing(Pin<Box<dyn Future<Output = ()> + Send + Sync>>),
+    /// All is given, an error's frame last where frames are read; when this ends the connection is aborted.
+    Flushing(Flushed),
     Ended,
 }
 
@@ -102,14 +104,20 @@ impl StreamBody {
 
     /// Gives the error as a last frame, where frames are read. The upstream request ends here, not when the caller has read
     /// the news.
-    fn break_off(&mut self, error: &ApiError) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+    fn break_off(
+        &mut self,
+        error: &ApiError,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+        let mut flushed: Flushed = Box::pin(self.way.flushed());
         if self.is_events {
-            self.state = State::Flushing(Box::pin(self.way.flushed()));
-            Poll::Ready(Some(Ok(Frame::data(self.way.hearer.frame(error)))))
-        } else {
-            self.state = State::Ended;
-            Poll::Ready(Some(Err(Aborted)))
+            self.state = State::Flushing(flushed);
+            return Poll::Ready(Some(Ok(Frame::data(self.way.hearer.frame(error)))));
         }
+        // No frame, but what was given before is to leave.
+        let has_left = flushed.as_mut().poll(cx).is_ready();
+        self.state = if has_left { State::Ended } else { State::Flushing(flushed) };
+        if has_left { Poll::Ready(Some(Err(Aborted))) } else { Poll::Pending }
     }
 }
 
@@ -159,14 +167,14 @@ impl http_body::Body for StreamBody {
         match &mut this.state {
             State::Flowing(stream) => match Pin::new(stream).poll_next(cx) {
                 Poll::Ready(Some(Ok(bytes))) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-                Poll::Ready(Some(Err(error))) => this.break_off(&ApiError::from(error)),
+                Poll::Ready(Some(Err(error))) => this.break_off(&ApiError::from(error), cx),
                 Poll::Ready(None) => {
                     this.state = State::Ended;
                     Poll::Ready(None)
                 }
                 Poll::Pending => {
                     ready!(this.over.poll(cx));
-                    this.break_off(&ApiError::draining())
+                    this.break_off(&ApiError::draining(), cx)
                 }
             },
             State::Flushing(flushed) => {
