@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    deployment::Deployment,
+    deployment::{Deployment, is_name},
     notes::Notes,
     places::Places,
     yaml::{entries, list, text},
@@ -222,6 +222,12 @@ fn aliases(tree: &Value, models: &mut Vec<Model>, notes: &mut Notes) {
         let to = text(to).or_else(|| to.get("model").and_then(text)).unwrap_or_default();
         let is_taken = models.iter().any(|model| model.name == alias);
         match models.iter().find(|model| model.name == to) {
+            Some(_) if !is_name(alias) => {
+                notes.add(
+                    "model_group_alias",
+                    "a name that is empty, or holds a line break or the like; it was left out",
+                );
+            }
             Some(_) if is_taken => notes.add(
                 format!("model_group_alias `{alias}`"),
                 "a model has this name; the model's own targets hold",

@@ -114,6 +114,14 @@ fn one(entry: &Value, notes: &mut Notes) -> Option<Deployment> {
         );
         return None;
     }
+    if !is_name(&group) || !is_name(&model) || model.ends_with('/') {
+        notes.of(
+            &group,
+            "model_list",
+            "a name that is empty, or holds a line break or the like; it was left out",
+        );
+        return None;
+    }
     let mode = entry.info("mode").and_then(text);
     if let Some(mode) = mode.filter(|mode| !MODES.contains(&mode.as_str())) {
         let why =
@@ -125,13 +133,17 @@ fn one(entry: &Value, notes: &mut Notes) -> Option<Deployment> {
     let (vendor, model) = entry.vendor(&model, said.as_deref(), notes)?;
     let place = entry.place(vendor, notes)?;
     entry.note_the_rest(notes);
-    let usd = |key| entry.number(key).map(|usd| (usd * 1e12).round() / 1e6);
+    // A dollar a token is no price.
+    let usd = |key| {
+        let per_token = entry.number(key).filter(|usd| (0.0..1.0).contains(usd));
+        per_token.map(|usd| (usd * 1e12).round() / 1e6)
+    };
     let price = usd("input_cost_per_token").zip(usd("output_cost_per_token"));
     let price = price.map(|(input, output)| (input, output, usd("cache_read_input_token_cost")));
     Some(Deployment {
         model: model.to_owned(),
         order: entry.number("order"),
-        weight: entry.number("weight").filter(|weight| *weight > 0.0),
+        weight: entry.number("weight").filter(|weight| *weight > 0.0 && *weight <= 1e6),
         limits: Limits {
             requests: entry.whole("rpm"),
             tokens: entry.whole("tpm"),
@@ -146,6 +158,11 @@ fn one(entry: &Value, notes: &mut Notes) -> Option<Deployment> {
         place,
         group,
     })
+}
+
+/// Whether a model can be called so.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.chars().any(char::is_control)
 }
 
 /// An entry being read.

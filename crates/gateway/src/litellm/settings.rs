@@ -17,6 +17,8 @@ pub(super) struct Settings {
     pub(super) retry: Vec<Line>,
     pub(super) breaker: Vec<Line>,
     pub(super) routing: Vec<Line>,
+    /// The longest that a whole request may take, in seconds.
+    pub(super) total: f64,
 }
 
 /// A key, its value as TOML, and a word on it.
@@ -41,7 +43,8 @@ impl Settings {
         let router = |key: &'static str| found(&[("router_settings", key), ("litellm_settings", key)]);
         let answer = found(&[("router_settings", "timeout"), ("litellm_settings", "request_timeout")])
             .and_then(number);
-        settings.timeouts = timeouts((answer, router("stream_timeout").and_then(number)));
+        (settings.timeouts, settings.total) =
+            timeouts((answer, router("stream_timeout").and_then(number)), TOTAL);
         if let Some(retries) = router("num_retries").and_then(number).filter(|retries| *retries >= 0.0) {
             let tiers =
                 models.iter().flat_map(|model| &model.targets).map(|target| target.tier).max().unwrap_or(0);
@@ -66,22 +69,30 @@ impl Settings {
     }
 }
 
-/// Limits in seconds, for a whole answer and for a stream, as keys of `[timeouts]`.
-pub(super) fn timeouts((answer, stream): (Option<f64>, Option<f64>)) -> Vec<Line> {
+/// Limits in seconds, for a whole answer and for a stream, as keys of `[timeouts]`; and what `total` then is, which was so many
+/// seconds before.
+pub(super) fn timeouts((answer, stream): (Option<f64>, Option<f64>), total: f64) -> (Vec<Line>, f64) {
+    let [answer, stream] =
+        [answer, stream].map(|seconds| seconds.and_then(|seconds| Some((seconds, duration(seconds)?))));
     let mut lines = Vec::new();
-    let longest = answer.into_iter().chain(stream).fold(TOTAL, f64::max);
-    if longest > TOTAL
-        && let Some(value) = duration(longest)
-    {
-        lines.push(Line { key: "total", value, comment: "all attempts of a request together" });
+    let mut longest = total;
+    for (seconds, value) in [&answer, &stream].into_iter().flatten() {
+        if *seconds > longest {
+            longest = *seconds;
+            lines = vec![Line {
+                key: "total",
+                value: value.clone(),
+                comment: "all attempts of a request together",
+            }];
+        }
     }
-    if let Some(value) = answer.and_then(duration) {
+    if let Some((_, value)) = answer {
         lines.push(Line { key: "answer", value, comment: "one attempt; left out, it is learned" });
     }
-    if let Some(value) = stream.and_then(duration) {
+    if let Some((_, value)) = stream {
         lines.push(Line { key: "first_token", value, comment: "one attempt; left out, it is learned" });
     }
-    lines
+    (lines, longest)
 }
 
 /// Seconds as a duration in TOML; none for what is no time, or longer than a year.
@@ -216,10 +227,12 @@ mod tests {
 
     #[test]
     fn a_limit_above_the_whole_raises_the_whole() {
-        let keys =
-            |lines: Vec<Line>| lines.into_iter().map(|line| (line.key, line.value)).collect::<Vec<_>>();
+        let keys = |(lines, _): (Vec<Line>, f64)| {
+            lines.into_iter().map(|line| (line.key, line.value)).collect::<Vec<_>>()
+        };
         let expected = [("total", "\"15m\"".to_owned()), ("answer", "\"15m\"".to_owned())];
-        assert_eq!(keys(timeouts((Some(900.0), None))), expected);
-        assert_eq!(keys(timeouts((None, Some(5.0)))), [("first_token", "\"5s\"".to_owned())]);
+        assert_eq!(keys(timeouts((Some(900.0), None), TOTAL)), expected);
+        assert_eq!(keys(timeouts((Some(900.0), Some(f64::MAX)), 1000.0)), [("answer", "\"15m\"".to_owned())]);
+        assert_eq!(keys(timeouts((None, Some(5.0)), TOTAL)), [("first_token", "\"5s\"".to_owned())]);
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn config(
     }
     for model in models {
         out.push('\n');
-        write_model(&mut out, model, places);
+        write_model(&mut out, model, places, settings.total);
     }
     if !notes.is_empty() {
         line(&mut out, &format!("\n# What {name} says and this file does not:"));
@@ -124,11 +124,11 @@ fn of_region(region: &Region, alone: bool) -> Vec<(&'static str, String)> {
     values
 }
 
-fn write_model(out: &mut String, model: &Model, places: &Places) {
+fn write_model(out: &mut String, model: &Model, places: &Places, total: f64) {
     let comment =
         model.comment.as_ref().map(|comment| format!("   # {}", comment.replace(char::is_control, " ")));
     line(out, &format!("[models.{}]{}", key(&model.name), comment.unwrap_or_default()));
-    let own = timeouts(model.timeouts);
+    let (own, _) = timeouts(model.timeouts, total);
     if !own.is_empty() {
         let own: Vec<String> = own.iter().map(|Line { key, value, .. }| format!("{key} = {value}")).collect();
         line(out, &format!("timeouts = {{ {} }}", own.join(", ")));
