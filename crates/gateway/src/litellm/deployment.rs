@@ -208,8 +208,8 @@ impl<'v> Entry<'v> {
         match whose(model, said) {
             Whose::Known(vendor, model) => Some((vendor, model)),
             Whose::Foreign(prefix) => {
-                let why = "its API or its signatures are not spoken here; it was left out. Some have an OpenAI-like \
-                           endpoint, which a provider of dialect `openai` can name (docs/presets.md)";
+                let why = "its API or its signatures are not spoken here; it was left out. The presets `bedrock` and \
+                           `vertex` lead to the OpenAI-like endpoints of those two (docs/presets.md)";
                 notes.of(self.group, format!("`{prefix}`"), why);
                 None
             }
@@ -262,8 +262,24 @@ impl<'v> Entry<'v> {
             // The present way, `/openai/v1`, needs none.
             _ => None,
         };
-        let region = self.text("region_name").map(|region| plain(&region));
+        let region = self.region(&base, notes);
         Some(Place { vendor, base, key, version, headers: self.headers(notes), region })
+    }
+
+    /// What the place is called. A host that is nobody's region gets no region's name: residency would be a lie.
+    fn region(&self, base: &Base, notes: &mut Notes) -> Option<String> {
+        let named = plain(&self.text("region_name")?);
+        match base {
+            Base::Url(_) => Some(named),
+            Base::Preset(_, region) if *region == named => None,
+            Base::Preset(_, region) => {
+                let why = format!(
+                    "its host is that of `{region}`; name another region of the preset if requests must stay there"
+                );
+                notes.of(self.group, format!("region_name `{named}`"), why);
+                None
+            }
+        }
     }
 
     fn headers(&self, notes: &mut Notes) -> Vec<(String, String)> {

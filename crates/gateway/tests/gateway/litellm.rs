@@ -101,6 +101,15 @@ async fn servers_of_ones_own_are_providers_of_their_own() {
     assert_eq!(tree["providers"]["anthropic"]["preset"], "anthropic");
 }
 
+/// A region's name on a host that is everybody's would let residency be satisfied by a word.
+#[tokio::test]
+async fn a_label_makes_no_region_of_a_global_host() {
+    let yaml = "model_list:\n  - model_name: m\n    litellm_params: {model: gpt-4.1, region_name: eu}\n";
+    let (tree, text) = imported(yaml).await;
+    assert_eq!((tree["providers"]["openai"].get("regions"), targets(&tree, "m").len()), (None, 1), "{text}");
+    assert!(text.contains("# - region_name `eu` (m): its host is that of `global`"), "{text}");
+}
+
 #[tokio::test]
 async fn fallbacks_are_higher_tiers_and_aliases_are_models() {
     let (tree, text) = imported(WHOLE).await;
