@@ -75,7 +75,7 @@ fn server() -> Value {
 
 fn early_status() -> Value {
     json!({
-        "description": "`off`, or after how long status and headers leave before the first content.",
+        "description": "`off`, or how long a stream's status waits for its first content, at least 100ms.",
         "anyOf": [{ "const": "off" }, { "$ref": "#/$defs/duration" }],
     })
 }

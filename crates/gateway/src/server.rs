@@ -66,6 +66,7 @@ pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, 
         load: Load::new(u64::from(settings.max_concurrent), settings.max_buffered.0),
         max_body: settings.max_body.0,
         body_timeout: settings.body_timeout,
+        early_status: settings.early_status.0,
     };
     let own = Hosts::Own(settings.hosts.clone());
     let hosts = if listen.ip().is_loopback() { own.clone() } else { Hosts::Any };

@@ -82,7 +82,7 @@ impl Default for Settings {
             idle_timeout: Duration::from_secs(75),
             stall_timeout: Duration::from_secs(60),
             drain: Duration::from_secs(30),
-            early_status: EarlyStatus::Off,
+            early_status: EarlyStatus::OFF,
             state_dir: String::new(),
         }
     }
@@ -161,12 +161,35 @@ impl fmt::Display for Size {
     }
 }
 
-/// When status and headers leave. This version knows one answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum EarlyStatus {
-    /// With the first content, or the final error.
-    Off,
+/// How long a stream's status and headers wait for its first content: for ever when `"off"`, or a duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EarlyStatus(pub(crate) Option<Duration>);
+
+impl EarlyStatus {
+    pub(crate) const OFF: Self = Self(None);
+    /// Comments follow each other in this time; more of them would be traffic for its own sake.
+    const LEAST: Duration = Duration::from_millis(100);
+}
+
+impl FromStr for EarlyStatus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::OFF);
+        }
+        let said = "early_status is \"off\" or a duration of at least 100ms, like \"5s\"";
+        match humantime::parse_duration(text) {
+            Ok(after) if after >= Self::LEAST => Ok(Self(Some(after))),
+            _ => Err(said.to_owned()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for EarlyStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
 }
 
 #[cfg(test)]
@@ -182,6 +205,15 @@ mod tests {
         }
         for bad in ["32", "", "MiB", "1.5MiB", "-1B", "1MB", "99999999999GiB"] {
             assert!(bad.parse::<Size>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_early_status_is_off_or_a_time() {
+        assert_eq!("off".parse(), Ok(EarlyStatus::OFF));
+        assert_eq!("5s".parse(), Ok(EarlyStatus(Some(Duration::from_secs(5)))));
+        for bad in ["on", "", "5", "0s", "99ms"] {
+            assert!(bad.parse::<EarlyStatus>().is_err(), "{bad}");
         }
     }
 }

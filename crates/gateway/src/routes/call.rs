@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Version, header, request::Parts};
 use outrigger::{Answer, AnswerBody, Api, AttemptRecord, CallError};
 
 use super::{
-    Gateway, body,
+    Gateway, body, early,
     error::{self, ApiError},
     provenance::{Provenance, own_time},
     stream::{StreamBody, Way},
@@ -58,45 +58,66 @@ pub(crate) async fn answer(api: Api, State(gateway): State<Arc<Gateway>>, reques
         }
         Ok((request, seat))
     });
-    let answered = match understood {
-        Ok((request, seat)) => ask(&gateway, request, account).await.map(|answer| (answer, seat)),
+    let mut response = match understood {
+        Ok((request, seat)) => {
+            let early_status = gateway.early_status.filter(|_| request.is_stream());
+            let asked = ask(Arc::clone(&gateway), request, account);
+            let parcel = Parcel { gateway, seat, way: way(api, &mut head), began };
+            match early_status {
+                Some(after) => early::answer(asked, after, parcel).await,
+                None => parcel.deliver(asked.await),
+            }
+        }
         Err(error) => {
             gateway.watch.metrics().refused();
             account.failed(error.status(), error.code());
-            Err(error.into())
-        }
-    };
-    let mut response = match answered {
-        Ok((answer, seat)) => {
-            let id =
-                head.extensions.remove::<RequestId>().map_or_else(|| HeaderValue::from_static(""), |id| id.0);
-            let way = Way {
-                version: head.version,
-                outflow: head.extensions.get::<Outflow>().cloned(),
-                hearer: Hearer { api, id },
-            };
-            pass_on(&gateway, answer, seat, way, began)
-        }
-        Err(failure) => {
-            let Failure { mut response, attempts } = *failure;
-            Provenance::of_failure(&attempts, began.elapsed()).stamp(&mut response);
-            response
+            Box::<Failure>::from(error).into_response(began)
         }
     };
     response.extensions_mut().insert(Accounted);
     response
 }
 
+/// The way back to who asked.
+fn way(api: Api, head: &mut Parts) -> Way {
+    let id = head.extensions.remove::<RequestId>().map_or_else(|| HeaderValue::from_static(""), |id| id.0);
+    Way {
+        version: head.version,
+        outflow: head.extensions.get::<Outflow>().cloned(),
+        hearer: Hearer { api, id },
+    }
+}
+
+/// What came of a request.
+pub(crate) type Answered = Result<Answer, Box<Failure>>;
+
+/// What an answer is passed on with when it comes.
+pub(crate) struct Parcel {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) seat: Seat,
+    pub(crate) way: Way,
+    pub(crate) began: Instant,
+}
+
+impl Parcel {
+    /// The answer with its status and headers, or what there is instead.
+    pub(crate) fn deliver(self, answered: Answered) -> Response {
+        match answered {
+            Ok(answer) => pass_on(&self.gateway, answer, self.seat, self.way, self.began),
+            Err(failure) => failure.into_response(self.began),
+        }
+    }
+}
+
 /// A request without an answer: what its caller gets instead, in our words or as a provider refused it.
-struct Failure {
-    response: Response,
-    attempts: Vec<AttemptRecord>,
+pub(crate) enum Failure {
+    Ours(ApiError),
+    Theirs { status: StatusCode, headers: Box<HeaderMap>, body: Bytes, attempts: Vec<AttemptRecord> },
 }
 
 impl From<ApiError> for Box<Failure> {
     fn from(error: ApiError) -> Self {
-        let attempts = error.attempts().to_vec();
-        Self::new(Failure { response: error.into_response(), attempts })
+        Self::new(Failure::Ours(error))
     }
 }
 
@@ -104,13 +125,48 @@ impl From<CallError> for Box<Failure> {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Rejected { status, headers, body, attempts, .. } => {
+                Self::new(Failure::Theirs { status, headers, body, attempts })
+            }
+            error => ApiError::from(error).into(),
+        }
+    }
+}
+
+impl Failure {
+    /// What was tried.
+    pub(crate) fn attempts(&self) -> &[AttemptRecord] {
+        match self {
+            Self::Ours(error) => error.attempts(),
+            Self::Theirs { attempts, .. } => attempts,
+        }
+    }
+
+    fn into_response(self, began: Instant) -> Response {
+        let (mut response, attempts) = match self {
+            Self::Ours(error) => {
+                let attempts = error.attempts().to_vec();
+                (error.into_response(), attempts)
+            }
+            Self::Theirs { status, headers, body, attempts } => {
                 let mut response = Response::new(Body::from(body));
                 *response.status_mut() = status;
                 *response.headers_mut() = *headers;
                 error::refuse_retry(&mut response);
-                Self::new(Failure { response, attempts })
+                (response, attempts)
             }
-            error => ApiError::from(error).into(),
+        };
+        Provenance::of_failure(&attempts, began.elapsed()).stamp(&mut response);
+        response
+    }
+
+    /// The same in an answer that has begun.
+    pub(crate) fn frame(&self, hearer: &Hearer) -> Bytes {
+        match self {
+            Self::Ours(error) => hearer.frame(error),
+            Self::Theirs { status, body, .. } => hearer.refusal(body).unwrap_or_else(|| {
+                let message = format!("the provider refused the request with status {status}");
+                hearer.frame(&ApiError::caller(*status, "rejected_by_provider", message))
+            }),
         }
     }
 }
@@ -147,11 +203,7 @@ fn understand(
     wishes::apply(request, std::mem::take(&mut head.headers), began)
 }
 
-async fn ask(
-    gateway: &Gateway,
-    request: outrigger::Request,
-    account: Account,
-) -> Result<Answer, Box<Failure>> {
+async fn ask(gateway: Arc<Gateway>, request: outrigger::Request, account: Account) -> Answered {
     let model = Arc::clone(&account.subject.model);
     let account = Arc::new(account);
     let answered = {
@@ -174,15 +226,12 @@ async fn ask(
 }
 
 /// The provider's status, headers and bytes, with where they came from.
-fn pass_on(gateway: &Gateway, answer: Answer, mut seat: Seat, way: Way, began: Instant) -> Response {
+fn pass_on(gateway: &Gateway, answer: Answer, seat: Seat, way: Way, began: Instant) -> Response {
     let own = own_time(began.elapsed(), &answer.attempts);
     gateway.watch.metrics().overhead(own);
     let body = match answer.body {
         AnswerBody::Whole { bytes, .. } => Body::from(seat.around(bytes)),
         AnswerBody::Stream(stream) => {
-            if !stream.holds_request() {
-                seat.let_go();
-            }
             Body::new(StreamBody::new(stream, &answer.headers, way, &gateway.phases, seat))
         }
     };

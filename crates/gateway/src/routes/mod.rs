@@ -5,6 +5,7 @@
 
 mod body;
 mod call;
+mod early;
 pub(crate) mod error;
 mod models;
 mod provenance;
@@ -42,6 +43,8 @@ pub(crate) struct Gateway {
     pub(crate) max_body: u64,
     /// Time for it to come in.
     pub(crate) body_timeout: Duration,
+    /// How long a stream's status waits for its content; absent: as long as it takes.
+    pub(crate) early_status: Option<Duration>,
 }
 
 /// The routes of the callers' listener, each with and without `/v1`.

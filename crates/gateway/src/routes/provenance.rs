@@ -57,9 +57,17 @@ impl<'a> Provenance<'a> {
     }
 }
 
+/// Where an answer has a name at its provider.
+pub(crate) const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-outrigger-upstream-request-id");
+
+/// Marks an answer that tells in its body what headers would have told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ToldInBand;
+
 /// Writes the headers of an answer that no attempt was made for, unless they are written already.
 pub(crate) fn stamp_untried(response: &mut Response, began: Instant) {
-    if !response.headers().contains_key(ATTEMPTS) {
+    let is_told = response.extensions_mut().remove::<ToldInBand>().is_some();
+    if !is_told && !response.headers().contains_key(ATTEMPTS) {
         Provenance::of_failure(&[], began.elapsed()).stamp(response);
     }
 }

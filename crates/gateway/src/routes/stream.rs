@@ -91,8 +91,11 @@ impl StreamBody {
         headers: &HeaderMap,
         way: Way,
         phases: &Phases,
-        seat: Seat,
+        mut seat: Seat,
     ) -> Self {
+        if !stream.holds_request() {
+            seat.let_go();
+        }
         Self {
             state: State::Flowing(stream),
             is_events: is_event_stream(headers),
@@ -100,6 +103,17 @@ impl StreamBody {
             over: Over::new(phases),
             _seat: seat,
         }
+    }
+
+    /// The rest of an event stream whose last frame is given to the server with this.
+    pub(crate) fn broken_off(way: Way, phases: &Phases, seat: Seat) -> Self {
+        let state = State::Flushing(Box::pin(way.flushed()));
+        Self { state, is_events: true, way, over: Over::new(phases), _seat: seat }
+    }
+
+    /// Whether more is to come, and nothing has ended it.
+    pub(crate) fn is_flowing(&self) -> bool {
+        matches!(self.state, State::Flowing(_))
     }
 
     /// Gives the error as a last frame, where frames are read. The upstream request ends here, not when the caller has read

@@ -43,21 +43,24 @@ pub(crate) struct Hearer {
 impl Hearer {
     /// The error as one frame of an event stream, for an answer that has already begun.
     pub(crate) fn frame(&self, error: &ApiError) -> Bytes {
-        let (event, data) = match self.api {
-            Api::Messages => (Some("error"), json(&Anthropic::of(error, &self.id))),
-            Api::Responses => (Some("error"), json(&Flat::of(error))),
-            _ => (None, json(&OpenAi { error: Said::of(error) })),
-        };
-        let mut frame = Vec::with_capacity(data.len() + 32);
-        if let Some(event) = event {
-            frame.extend_from_slice(b"event: ");
-            frame.extend_from_slice(event.as_bytes());
-            frame.push(b'\n');
-        }
-        frame.extend_from_slice(b"data: ");
-        frame.extend_from_slice(&data);
-        frame.extend_from_slice(b"\n\n");
-        frame.into()
+        self.framed(&match self.api {
+            Api::Messages => json(&Anthropic::of(error, &self.id)),
+            Api::Responses => json(&Flat::of(error)),
+            _ => json(&OpenAi { error: Said::of(error) }),
+        })
+    }
+
+    /// A provider's own words of its refusal as one frame; none where they are no error that an SDK would raise on.
+    pub(crate) fn refusal(&self, body: &[u8]) -> Option<Bytes> {
+        let said: serde_json::Value = serde_json::from_slice(body).ok()?;
+        // Written anew, so that it has no line's end in it.
+        said.get("error").filter(|error| !error.is_null()).map(|_| self.framed(&json(&said)))
+    }
+
+    fn framed(&self, data: &[u8]) -> Bytes {
+        let is_named = matches!(self.api, Api::Messages | Api::Responses);
+        let event: &[u8] = if is_named { b"event: error\n" } else { b"" };
+        [event, b"data: ", data, b"\n\n"].concat().into()
     }
 }
 
