@@ -1,7 +1,7 @@
 //! The gate: everything that must hold before a change is kept, in one run.
 //!
 //! The order is by price, so that a slip of the pen costs seconds: format, rules, layers, lints, documentation, the build,
-//! real clients, and last the tests, whose closing lines end the run. Lints go crate by crate: in one go cargo would unify
+//! real clients, Prometheus' own tool, and last the tests, whose closing lines end the run. Lints go crate by crate: in one go cargo would unify
 //! the features, and a crate that only builds because its neighbour turned something on would pass. All steps share one
 //! target folder and one profile, and none sets flags for all compilations, so nothing is built twice for the flags' sake.
 
@@ -9,6 +9,7 @@ use crate::clients;
 use crate::failure::Failure;
 use crate::fuzz;
 use crate::layers;
+use crate::metrics;
 use crate::shell::Step;
 use crate::tidy;
 use crate::workspace::{Package, Workspace};
@@ -41,6 +42,7 @@ pub(crate) fn run(workspace: &Workspace, length: Length) -> Result<(), Failure> 
     // All that the tests need, the program for the clients among it: the last step then has nothing left to build.
     cargo(&["build", "--workspace", "--lib", "--bins", "--tests", "--examples"])?;
     clients::run_against(workspace, &clients::built_program(workspace))?;
+    metrics::run_against(workspace, &clients::built_program(workspace))?;
     tests(workspace, length)
 }
 

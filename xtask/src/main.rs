@@ -10,6 +10,7 @@ mod failure;
 mod faults;
 mod fuzz;
 mod layers;
+mod metrics;
 mod shell;
 mod tidy;
 mod workspace;
@@ -27,6 +28,7 @@ usage: cargo xtask VERB
   layers        who may depend on whom
   docs          the documentation, warnings refused
   clients       real client libraries against the real gateway
+  metrics       what Prometheus' promtool says of the metrics and the alerts
   faults        what comes of every fault, measured and written to docs/faults.md
   fuzz          the fuzz targets of wire, a minute each";
 
@@ -58,6 +60,7 @@ fn run(words: &[&str]) -> Option<Result<(), Failure>> {
         ["layers"] => layers::run,
         ["docs"] => ci::docs,
         ["clients"] => clients::run,
+        ["metrics"] => metrics::run,
         ["faults"] => faults::run,
         ["fuzz"] => fuzz::run,
         ["help" | "--help" | "-h"] => {

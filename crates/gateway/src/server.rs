@@ -44,6 +44,7 @@ pub(crate) struct Parts {
 /// An address that cannot be had, with its name.
 pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, StartError> {
     let Parts { client, watch, keys, mut clerks, world } = parts;
+    clerks.push(Arc::new(watch.clone()));
     clerks.push(Arc::new(Settle));
     let (control, phases) = phases();
     let bind = async |address: SocketAddr, limits: Limits| {

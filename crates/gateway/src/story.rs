@@ -105,6 +105,16 @@ impl Story {
         self.outcome = if self.tried.is_empty() { Outcome::Refused } else { Outcome::Error };
     }
 
+    /// What went wrong, in a word of ours: the last failure's class where there was one, else how it ended. None of an answer.
+    pub(crate) fn error_type(&self) -> Option<&'static str> {
+        let class = self.tried.iter().rev().find_map(|tried| tried.class);
+        match self.outcome {
+            Outcome::Ok => None,
+            Outcome::Error | Outcome::Truncated => Some(class.map_or(self.outcome.as_str(), Class::as_str)),
+            _ => Some(self.outcome.as_str()),
+        }
+    }
+
     /// Of the time since `began`, the part in which no attempt ran: the gateway's own, and its waits.
     pub(crate) fn own_time(&self, began: Instant) -> Duration {
         let mut spans: Vec<(Instant, Instant)> =
@@ -138,6 +148,21 @@ mod tests {
         assert_eq!(story.own_time(began), Duration::from_millis(10 + 10));
         story.tried.clear();
         assert_eq!(story.own_time(began), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn what_went_wrong_is_the_last_failure() {
+        let now = Instant::now();
+        let mut story = Story::new(now);
+        for class in [Class::Reset, Class::Overloaded] {
+            let route = Route::new("a", "here", "m");
+            story.tried.push(Tried { route, class: Some(class), status: None, began: now, ended: now });
+        }
+        assert_eq!(story.error_type(), Some("cancelled"));
+        story.fail(StatusCode::BAD_GATEWAY, "upstream_exhausted", now);
+        assert_eq!(story.error_type(), Some("overloaded"));
+        story.outcome = Outcome::Ok;
+        assert_eq!(story.error_type(), None);
     }
 
     #[test]

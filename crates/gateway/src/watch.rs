@@ -9,7 +9,11 @@ use outrigger::{Notice, Observer, Route};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
-use crate::metrics::Metrics;
+use crate::{
+    clerk::{Clerk, Subject},
+    metrics::Metrics,
+    story::Story,
+};
 
 /// A listener that is further behind than this misses events, and is told how many.
 const BACKLOG: usize = 1024;
@@ -53,6 +57,12 @@ impl Observer for Watch {
         if let Some((name, data)) = event(notice) {
             self.tell(name, &data);
         }
+    }
+}
+
+impl Clerk for Watch {
+    fn closed(&self, subject: &Subject, story: &Story) {
+        self.metrics.closed(subject, story);
     }
 }
 

@@ -8,12 +8,13 @@ mod page;
 
 use std::{sync::Arc, time::Duration};
 
-use outrigger::{CallError, Client, Notice, Outcome, Route, engine::DeploymentStatus, wire::Usage};
+use outrigger::{Api, CallError, Client, Notice, Outcome, Route, engine::DeploymentStatus, wire::Usage};
 
 use self::{
     family::{Family, Label, Sizes, Sum},
     page::{Kind, Page},
 };
+use crate::{clerk::Subject, story::Story};
 
 /// The content type of the page.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -142,8 +143,8 @@ impl Metrics {
                 self.transitions.add([provider, region, model, to.as_str().into()], 1.0);
             }
             Notice::FailoverAdvised { route, .. } => self.advised.add(place(route), 1.0),
-            Notice::CallEnded { model, outcome, route, took, usage, cost_usd, .. } => {
-                self.call_ended(model, *outcome, route.as_ref(), *took, *usage, *cost_usd);
+            Notice::CallEnded { model, outcome, route, usage, cost_usd, .. } => {
+                self.call_ended(model, *outcome, route.as_ref(), *usage, *cost_usd);
             }
             _ => {}
         }
@@ -154,33 +155,32 @@ impl Metrics {
         model: &Arc<str>,
         outcome: Outcome,
         route: Option<&Route>,
-        took: Duration,
         usage: Option<Usage>,
         cost_usd: Option<f64>,
     ) {
         self.requests.add([model.into(), outcome.as_str().into()], 1.0);
-        let chat = || Label::Word("chat");
-        let provider = || route.map_or(Label::Word(""), |route| Label::from(&route.provider));
-        // An empty label is an absent one; the conventions ask for `error.type` only on errors.
-        let error = if outcome == Outcome::Ok { "" } else { outcome.as_str() };
-        self.duration.add([chat(), provider(), model.into(), error.into()], took.as_secs_f64());
-        if let Some(usage) = usage {
-            let kinds = [
-                ("input", usage.input),
-                ("output", usage.output),
-                ("cached_input", usage.cached_input),
-                ("cache_write", usage.cache_write),
-                ("reasoning", usage.reasoning),
-            ];
-            for (kind, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
-                self.tokens.add([model.into(), kind.into()], count_of(count));
-            }
-            for (kind, count) in kinds.into_iter().take(2) {
-                self.usage.add([chat(), provider(), model.into(), kind.into()], count_of(count));
-            }
+        for (kind, count) in usage.iter().flat_map(kinds).filter(|(_, count)| *count > 0) {
+            self.tokens.add([model.into(), kind.into()], count_of(count));
         }
         if let Some(cost) = cost_usd {
-            self.cost.add([provider(), model.into()], cost);
+            let provider = route.map_or(Label::Word(""), |route| Label::from(&route.provider));
+            self.cost.add([provider, model.into()], cost);
+        }
+    }
+
+    /// Counts a request that is over, in the words of OpenTelemetry's conventions. One that nobody was asked is none of theirs.
+    pub(crate) fn closed(&self, subject: &Subject, story: &Story) {
+        let Some(last) = story.tried.last() else { return };
+        let provider = || Label::from(&story.route.as_ref().unwrap_or(&last.route).provider);
+        let operation = || Label::Word(operation(subject.api));
+        // Somebody was asked, so the model is configured.
+        let model = || Label::from(&subject.model);
+        // An empty label is an absent one; the conventions ask for `error.type` only on errors.
+        let error = story.error_type().unwrap_or_default();
+        let took = story.ended.saturating_duration_since(subject.began);
+        self.duration.add([operation(), provider(), model(), error.into()], took.as_secs_f64());
+        for (kind, count) in story.usage.iter().flat_map(kinds).take(2) {
+            self.usage.add([operation(), provider(), model(), kind.into()], count_of(count));
         }
     }
 
@@ -229,6 +229,26 @@ impl Metrics {
         self.usage.write(&mut page);
         write_state(&mut page, client);
         page.into_text()
+    }
+}
+
+/// Tokens by kind. The first two are the whole; the others are parts of them.
+fn kinds(usage: &Usage) -> [(&'static str, u64); 5] {
+    [
+        ("input", usage.input),
+        ("output", usage.output),
+        ("cached_input", usage.cached_input),
+        ("cache_write", usage.cache_write),
+        ("reasoning", usage.reasoning),
+    ]
+}
+
+/// What OpenTelemetry's conventions call this kind of request.
+pub(crate) fn operation(api: Api) -> &'static str {
+    match api {
+        Api::Completions => "text_completion",
+        Api::Embeddings => "embeddings",
+        _ => "chat",
     }
 }
 

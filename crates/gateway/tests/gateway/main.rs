@@ -26,6 +26,7 @@ mod litellm;
 mod logs;
 mod manager;
 mod operators;
+mod ops;
 mod replay;
 mod schema;
 mod streams;
