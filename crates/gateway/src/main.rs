@@ -31,6 +31,7 @@ mod schema;
 mod server;
 mod settings;
 mod signals;
+mod simulate;
 mod story;
 mod supervisor;
 mod watch;

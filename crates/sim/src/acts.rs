@@ -61,6 +61,15 @@ impl Scenario {
         Self { seed, regions: article_regions(), faults, limits: vec![limit(US, 5), limit(AP, 15)], acts }
     }
 
+    /// The article's four acts in the first four fifths of `total`, and then *all regions refuse*: nobody can be reached.
+    pub fn five_acts(total: Duration, seed: u64) -> Self {
+        let stage = Stage { act: total / 5 };
+        let mut scenario = Self::four_acts(stage.act * 4, seed);
+        scenario.faults.extend([US, EU, AP].map(|region| stage.fault(4, region, &Fault::Refuse)));
+        scenario.acts.push(stage.act(4, "all regions refuse", &[US, EU, AP]));
+        scenario
+    }
+
     /// The article's four acts in the first half of `total`, and then, on the same regions:
     ///
     /// 5. *a region goes silent*: us-east takes requests and never answers one;

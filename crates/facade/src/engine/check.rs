@@ -11,18 +11,20 @@ use wire::Class;
 
 use super::{Engine, attribute, circuits::Leave, event::Action};
 
-/// A health check that runs: leave of an endpoint, and of the deployments that it speaks for.
+/// A health check that runs: leave of an endpoint, and of the deployments that it speaks for. It ends by
+/// [`Engine::end_check`] or [`Engine::drop_check`].
 #[derive(Debug)]
-pub(crate) struct Check {
+#[must_use = "a check that never ends keeps its places in flight"]
+pub struct Check {
     endpoint: usize,
     permit: Permit,
     parts: Vec<(usize, Leave, InFlight)>,
 }
 
 impl Engine {
-    /// Begins a check of an endpoint, unless every deployment that it would speak for carries traffic (something in flight,
-    /// or a success within `every`), or a circuit refuses. With `only`, it speaks for that deployment alone.
-    pub(crate) fn begin_check(
+    /// Begins a check of an endpoint, by its number (they are counted in the order of the providers and their regions), unless every deployment that it would speak for carries traffic (something in flight,
+    /// or a success within `every`), or a circuit refuses. Its permits last for `lease`. With `only`, it speaks for that deployment alone.
+    pub fn begin_check(
         &mut self,
         endpoint: usize,
         only: Option<usize>,
@@ -57,13 +59,7 @@ impl Engine {
 
     /// A check ended: `class` says how it failed. A list of models answers in no time that an answer could be compared
     /// with, so a success counts for health and the circuit, and not for latency.
-    pub(crate) fn end_check(
-        &mut self,
-        check: Check,
-        class: Option<Class>,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
+    pub fn end_check(&mut self, check: Check, class: Option<Class>, now: Instant, actions: &mut Vec<Action>) {
         let (at_endpoint, own, sample) = match class.map(attribute::charge) {
             None => (
                 Verdict::Success,
@@ -84,7 +80,7 @@ impl Engine {
     }
 
     /// A check was given up: no verdict, nothing in flight.
-    pub(crate) fn drop_check(&mut self, check: Check) {
+    pub fn drop_check(&mut self, check: Check) {
         self.circuits.release_endpoint(check.endpoint, check.permit);
         for (number, leave, in_flight) in check.parts {
             self.registry.abandon(in_flight);

@@ -45,7 +45,7 @@ use policy::{Budget, Call, CallPlan, HedgeBudget, Picked, Step};
 use registry::{DeploymentId, Kind, Registry};
 use wire::PriceTable;
 
-pub(crate) use check::Check;
+pub use check::Check;
 pub use event::{Action, Ask, AttemptFailure, CallId, Event};
 pub use plan::Plan;
 pub(crate) use plan::{Endpoint, ModelPlan, VERSION as ANTHROPIC_VERSION};

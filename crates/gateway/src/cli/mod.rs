@@ -18,6 +18,7 @@ mod replay;
 mod schema;
 mod serve;
 mod sim;
+mod simulate;
 mod table;
 
 use std::{fs, future::Future, net::SocketAddr, path::Path, process::ExitCode};
@@ -52,6 +53,7 @@ enum Verb {
     Man(manual::ManArgs),
     Explain(explain::Args),
     Replay(replay::Args),
+    Simulate(simulate::Args),
     Cordon(cordon::CordonArgs),
     Uncordon(cordon::UncordonArgs),
 }
@@ -77,6 +79,7 @@ pub(crate) fn run(env: Env<'_>) -> ExitCode {
         Verb::Man(args) => manual::man(&args),
         Verb::Explain(args) => explain::run(&args, env),
         Verb::Replay(args) => replay::run(&args, env),
+        Verb::Simulate(args) => simulate::run(&args, env),
         Verb::Cordon(args) => cordon::cordon(&args),
         Verb::Uncordon(args) => cordon::uncordon(&args),
     };

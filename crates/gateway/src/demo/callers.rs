@@ -18,16 +18,16 @@ use super::{
 };
 
 /// How long a caller waits that has no patience of its own, and says so as SDKs do.
-pub(super) const PATIENT: Duration = Duration::from_secs(10);
+pub(crate) const PATIENT: Duration = Duration::from_secs(10);
 /// How often an impatient caller asks before it gives up.
-const ASKS: u32 = 5;
+pub(crate) const ASKS: u32 = 5;
 
 /// OpenAI's SDKs retry twice, and wait between half a second and eight.
-const SDK_RETRIES: i32 = 2;
+pub(crate) const SDK_RETRIES: i32 = 2;
 const SDK_FIRST_WAIT: f64 = 0.5;
 const SDK_LONGEST_WAIT: f64 = 8.0;
 /// A wait that the provider names is kept up to here.
-const SDK_LONGEST_NAMED: Duration = Duration::from_secs(60);
+pub(crate) const SDK_LONGEST_NAMED: Duration = Duration::from_secs(60);
 
 /// Whom callers ask.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ fn may_retry(reply: &Reply) -> Option<Option<Duration>> {
 }
 
 /// The wait before a retry: doubling, and up to a quarter less by `draw`, a number in `[0, 1)`.
-fn sdk_wait(retries: i32, draw: f64) -> Duration {
+pub(crate) fn sdk_wait(retries: i32, draw: f64) -> Duration {
     Duration::from_secs_f64(
         (SDK_FIRST_WAIT * 2_f64.powi(retries)).min(SDK_LONGEST_WAIT) * (1.0 - 0.25 * draw),
     )

@@ -8,12 +8,12 @@
 //! What chance decides follows from the seed: arrivals, texts, faults, latencies. The scheduling of threads does not, so two
 //! runs agree in what is asked and differ a little in their times.
 
-mod callers;
+pub(crate) mod callers;
 mod census;
 mod http;
 mod ledger;
 mod report;
-mod schedule;
+pub(crate) mod schedule;
 mod stage;
 mod tally;
 

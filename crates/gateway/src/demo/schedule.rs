@@ -12,34 +12,41 @@ const RATE: f64 = 60.0;
 
 /// One thing that a caller wants to know.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Question {
+pub(crate) struct Question {
     /// When it is asked, from the run's start.
-    pub(super) due: Duration,
+    pub(crate) due: Duration,
     /// The act in which it is asked, if any runs then.
-    pub(super) act: Option<usize>,
+    pub(crate) act: Option<usize>,
     /// The region next to the caller, by its place in the scenario.
-    pub(super) place: usize,
+    pub(crate) place: usize,
     /// Whether the answer is wanted as a stream.
-    pub(super) stream: bool,
+    pub(crate) stream: bool,
     /// How long the caller waits before it hangs up and asks again; absent: as long as a patient caller does.
-    pub(super) patience: Option<Duration>,
+    pub(crate) patience: Option<Duration>,
     /// What makes its text its own, and decides what is chance in its caller.
-    pub(super) draw: u64,
+    pub(crate) draw: u64,
 }
 
 /// The questions of a run, in order.
 #[derive(Debug)]
-pub(super) struct Schedule<'a> {
+pub(crate) struct Schedule<'a> {
     scenario: &'a Scenario,
     draws: Draws,
     at: Duration,
     end: Duration,
+    /// Questions a second where an act's load is 1.
+    rate: f64,
 }
 
 impl<'a> Schedule<'a> {
     /// The questions of the scenario's first `length`.
-    pub(super) fn new(scenario: &'a Scenario, length: Duration) -> Self {
-        Self { scenario, draws: Draws::new(scenario.seed), at: Duration::ZERO, end: length }
+    pub(crate) fn new(scenario: &'a Scenario, length: Duration) -> Self {
+        Self::with_rate(scenario, length, RATE)
+    }
+
+    /// The same, so many a second where an act's load is 1.
+    pub(crate) fn with_rate(scenario: &'a Scenario, length: Duration, rate: f64) -> Self {
+        Self { scenario, draws: Draws::new(scenario.seed), at: Duration::ZERO, end: length, rate }
     }
 
     /// Until when the load is what it is at `at`.
@@ -50,7 +57,7 @@ impl<'a> Schedule<'a> {
 }
 
 /// The act that runs at `at`; of several the first.
-pub(super) fn act_at(acts: &[Act], at: Duration) -> Option<usize> {
+pub(crate) fn act_at(acts: &[Act], at: Duration) -> Option<usize> {
     acts.iter().position(|act| act.at <= at && at < end_of(act))
 }
 
@@ -65,7 +72,7 @@ impl Iterator for Schedule<'_> {
         while self.at < self.end {
             let index = act_at(&self.scenario.acts, self.at);
             let act = index.and_then(|index| self.scenario.acts.get(index));
-            let rate = RATE * act.map_or(1.0, |act| act.load.max(0.0));
+            let rate = self.rate * act.map_or(1.0, |act| act.load.max(0.0));
             let gap = -(1.0 - self.draws.unit()).ln() / rate;
             let due = self.at.saturating_add(Duration::try_from_secs_f64(gap).unwrap_or(Duration::MAX));
             let steady_until = self.steady_until(self.at);
@@ -90,14 +97,14 @@ impl Iterator for Schedule<'_> {
 
 /// A stream of seeded numbers: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 #[derive(Clone, Debug)]
-pub(super) struct Draws(u64);
+pub(crate) struct Draws(u64);
 
 impl Draws {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -106,7 +113,7 @@ impl Draws {
     }
 
     /// A number in `[0, 1)`.
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         let bits = u32::try_from(self.next() >> 32).unwrap_or(u32::MAX); // 32 bits are left of 64
         f64::from(bits) / 4_294_967_296.0 // 2^32
     }

@@ -28,6 +28,7 @@ pub(crate) use invented::config_for;
 pub(crate) use record::Recorder;
 pub(crate) use summary::Summary;
 use told::{EndTold, PickTold, Told};
+pub(crate) use trace::number;
 use trace::{Ended, Line, Pick};
 
 /// A trace, and the engines that hear it.

@@ -29,5 +29,6 @@ mod operators;
 mod ops;
 mod replay;
 mod schema;
+mod simulate;
 mod streams;
 mod support;
