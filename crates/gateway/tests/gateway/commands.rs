@@ -74,7 +74,8 @@ async fn a_value_out_of_range_names_its_key() {
         ("max_body = \"32\"", "MiB"),
         ("listen = \"nowhere\"", "an address and its port"),
         ("drain = \"soon\"", "server.drain"),
-        ("early_status = \"5s\"", "off"),
+        ("early_status = \"soon\"", "off"),
+        ("early_status = \"5ms\"", "100ms"),
     ] {
         let run = check(&format!("[server]\n{server}\n{SOUND}"), &[]).await;
         assert_eq!(run.code, Some(1), "{server}");

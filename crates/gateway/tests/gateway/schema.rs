@@ -112,6 +112,7 @@ async fn every_form_of_a_value_is_taken_by_both() {
         "[timeouts]\nidle = \"1m 30s\"\nfirst_token = \"1.5s\"\nanswer = \"2 minutes\"\nconnect = \"500ms\"",
         "[timeouts]\nidle = \"${NO:-7s}\"\nfirst_token = \"${NO:-auto}\"",
         "[server]\nlisten = \"${NO:-127.0.0.1:0}\"\nmax_body = \"${NO:-7KiB}\"\nearly_status = \"${NO:-off}\"",
+        "[server]\nearly_status = \"5s\"",
         "[server]\nmax_body = \"7 KiB\"\nhosts = [\"a.example\"]\nheader_timeout = \"3s\"",
         "[routing]\nstrategy = \"${NO:-cheapest}\"",
         "[breaker]\nrules = [{ kind = \"consecutive\", failures = 3 }, { kind = \"count_window\", size = 9, min_calls = 3, \
