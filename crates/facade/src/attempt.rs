@@ -66,7 +66,7 @@ pub(crate) async fn run(
     ordinal: u8,
     deployment: usize,
 ) -> Ended {
-    let Some((sent, request)) = outgoing.to(deployment) else {
+    let Some((sent, request)) = outgoing.to(deployment, ordinal) else {
         return failed(AttemptFailure::new(Class::CallerFault));
     };
     let response = match shared.transport.send(request).await {

@@ -18,6 +18,7 @@ use crate::{
     request::Request,
     shared::{InProgress, Shared, now},
     stream::{AnswerStream, Origin},
+    trace::{TraceContext, Trail},
 };
 
 /// Makes one call.
@@ -57,7 +58,7 @@ struct Drive {
 }
 
 impl Drive {
-    fn begin(in_progress: InProgress, request: Request, ask: Ask) -> Self {
+    fn begin(in_progress: InProgress, request: Request, mut ask: Ask) -> Self {
         let shared = Arc::clone(in_progress.shared());
         let call = shared.next_call();
         let mut actions = Vec::with_capacity(4);
@@ -65,10 +66,12 @@ impl Drive {
         let began = now();
         let rescues = |model: &ModelPlan| model.routing.rescue_streams;
         let mendable = ask.rescuable && shared.plan.models.get(model).is_some_and(rescues);
+        let trail = TraceContext::of(&request.headers).map(|context| Trail::new(context, shared.draw()));
+        ask.trail = trail;
         // 2. The engine picks: registry, circuits, budget.
         let attempts = Attempts::new(Arc::clone(&shared), call, request.watcher.clone());
         attempts.tell(Event::Asked { call, ask }, &mut actions);
-        let outgoing = Arc::new(Outgoing::new(Arc::clone(&shared.plan), request, mendable));
+        let outgoing = Arc::new(Outgoing::new(Arc::clone(&shared.plan), request, mendable).traced(trail));
         Self {
             shared,
             call,

@@ -69,6 +69,7 @@ mod rescue;
 mod shared;
 mod splice;
 mod stream;
+pub mod trace;
 
 pub use answer::{Answer, AnswerBody, AttemptRecord, Summary, Timing};
 pub use chat::{ChatAnswer, ChatCall, ChatStream};
@@ -80,6 +81,7 @@ pub use fallback::Fallback;
 pub use observe::{FallbackResult, HedgeResult, Notice, Observer, Outcome, RescueResult, Route};
 pub use request::Request;
 pub use stream::AnswerStream;
+pub use trace::{SpanId, TraceContext};
 
 pub use breaker;
 pub use policy;

@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use wire::{Class, Usage};
 
+use crate::trace::SpanId;
+
 /// Watches a client. The gateway's metrics and event stream are observers.
 ///
 /// Notices are handed over outside every lock, on the task that caused them, so an observer must be quick and must not
@@ -59,6 +61,8 @@ pub enum Notice {
         model: Arc<str>,
         /// Where.
         route: Route,
+        /// Its name in the trace of its caller, where there is one: the span that the provider was told.
+        span: Option<SpanId>,
         /// How it failed; `None` when it succeeded.
         class: Option<Class>,
         /// The provider's status, where a failure had one.

@@ -14,14 +14,14 @@ use wire::{Api, Dialect, GoOn};
 use crate::{
     engine::{ANTHROPIC_VERSION, Plan},
     request::Request,
+    trace::{TRACEPARENT, TRACESTATE, Trail},
 };
 
 /// Callers' headers that may go to any provider; a provider's `forward_headers` adds its own.
-const FORWARDED: [HeaderName; 7] = [
+/// The trace goes on beside these.
+const FORWARDED: [HeaderName; 5] = [
     http::header::CONTENT_TYPE,
     http::header::ACCEPT,
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
     HeaderName::from_static("openai-beta"),
     HeaderName::from_static("anthropic-beta"),
     HeaderName::from_static("anthropic-version"),
@@ -42,6 +42,8 @@ pub(crate) struct Outgoing {
     pub request: Request,
     /// Whether the answer's text is to be remembered, so that it can be mended should it break off.
     pub mendable: bool,
+    /// The names of its attempts, where its caller traces it.
+    trail: Option<Trail>,
     /// The request in the form of the other dialect, once a deployment of that is tried; none when there is no such form.
     translated: OnceLock<Option<Named>>,
 }
@@ -55,11 +57,16 @@ struct Named {
 
 impl Outgoing {
     pub(crate) fn new(plan: Arc<Plan>, request: Request, mendable: bool) -> Self {
-        Self { plan, request, mendable, translated: OnceLock::new() }
+        Self { plan, request, mendable, trail: None, translated: OnceLock::new() }
     }
 
-    /// The request as it goes to one deployment, with its kind there; none when it cannot go there.
-    pub(crate) fn to(&self, deployment: usize) -> Option<(Api, transport::Request)> {
+    /// The same, with these names for its attempts.
+    pub(crate) fn traced(self, trail: Option<Trail>) -> Self {
+        Self { trail, ..self }
+    }
+
+    /// The request as an attempt sends it to one deployment, with its kind there; none when it cannot go there.
+    pub(crate) fn to(&self, deployment: usize, ordinal: u8) -> Option<(Api, transport::Request)> {
         let deployment = self.plan.deployments.get(deployment)?;
         let endpoint = self.plan.endpoints.get(deployment.endpoint)?;
         let sent = self.request.api.at(endpoint.dialect)?;
@@ -74,6 +81,7 @@ impl Outgoing {
             if !may_pass
                 || endpoint.own_headers.contains(name)
                 || (is_translated && *name == ANTHROPIC_VERSION)
+                || [TRACEPARENT, TRACESTATE].contains(name)
             {
                 continue;
             }
@@ -82,6 +90,7 @@ impl Outgoing {
                 out.headers.append(name.clone(), value.clone());
             }
         }
+        self.trace(&mut out.headers, &endpoint.own_headers, ordinal);
         out.body = if is_translated {
             let Named { body, model } = self.translated.get_or_init(|| translated(&self.request)).as_ref()?;
             named(body, model.clone(), &deployment.model_json)
@@ -91,9 +100,21 @@ impl Outgoing {
         Some((sent, out))
     }
 
+    /// The caller's trace goes on, with a span of this attempt's own; what others wrote beside it is theirs.
+    fn trace(&self, headers: &mut HeaderMap, own: &[HeaderName], ordinal: u8) {
+        let Some(trail) = &self.trail else { return };
+        if own.contains(&TRACEPARENT) {
+            return;
+        }
+        headers.insert(TRACEPARENT, trail.header(ordinal));
+        for value in self.request.headers.get_all(TRACESTATE) {
+            headers.append(TRACESTATE, value.clone());
+        }
+    }
+
     /// The same request, made to begin its answer again. Whoever mends an answer remembers it already.
     pub(crate) fn again(&self) -> Self {
-        Self::new(Arc::clone(&self.plan), self.request.clone(), false)
+        Self::new(Arc::clone(&self.plan), self.request.clone(), false).traced(self.trail)
     }
 
     /// The request made to go on, at a deployment, from what was said, which took so many tokens; none where it cannot be.

@@ -15,7 +15,10 @@ use super::{
     circuits::Leave,
     event::{Action, AttemptFailure, CallId},
 };
-use crate::observe::{HedgeResult, Notice, Outcome, RescueResult};
+use crate::{
+    observe::{HedgeResult, Notice, Outcome, RescueResult},
+    trace::SpanId,
+};
 
 /// How long after the call's deadline a trial's permit is given up for lost.
 pub(super) const LEASE_MARGIN: Duration = Duration::from_secs(5);
@@ -27,6 +30,8 @@ const LEAST_SHARE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub ordinal: u8,
+    /// Its name in its caller's trace.
+    pub span: Option<SpanId>,
     pub deployment: usize,
     pub mode: Mode,
     pub leave: Leave,
@@ -43,6 +48,19 @@ pub(super) struct Attempt {
     pub beside: Option<usize>,
     /// Whether what it says is the call's answer.
     pub answers: bool,
+}
+
+/// Where an attempt was made, and as what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Made {
+    deployment: usize,
+    span: Option<SpanId>,
+}
+
+impl Attempt {
+    pub(super) fn made(&self) -> Made {
+        Made { deployment: self.deployment, span: self.span }
+    }
 }
 
 impl Engine {
@@ -92,6 +110,7 @@ impl Engine {
         }
         state.attempts.push(Attempt {
             ordinal,
+            span: state.ask.trail.map(|trail| trail.span(ordinal)),
             deployment,
             mode,
             leave,
@@ -246,7 +265,7 @@ impl Engine {
             }
             self.reward(&mut state);
         }
-        let deployment = attempt.deployment;
+        let (deployment, made) = (attempt.deployment, attempt.made());
         let took = now.saturating_duration_since(attempt.started);
         let first_token = attempt.first_token;
         if let Some(learned) = self.learned.get_mut(deployment).filter(|_| first_token.is_none()) {
@@ -256,7 +275,7 @@ impl Engine {
         let report = Report::new(Verdict::Success).duration(first_token.unwrap_or(took));
         self.settle(attempt, report, success(first_token, took, usage), now);
         self.notice_transitions(deployment, now, actions);
-        self.notice_attempt(state.ask.model, deployment, None, took, first_token, actions);
+        self.notice_attempt(state.ask.model, made, None, took, first_token, actions);
         if let Some(usage) = usage {
             self.book(&mut state, deployment, &usage, now);
         }
@@ -310,16 +329,17 @@ impl Engine {
     pub(super) fn notice_attempt(
         &self,
         model: usize,
-        deployment: usize,
+        made: Made,
         failure: Option<&AttemptFailure>,
         took: Duration,
         first_token: Option<Duration>,
         actions: &mut Vec<Action>,
     ) {
-        if let (Some(model), Some(route)) = (self.plan.models.get(model), self.route(deployment)) {
+        if let (Some(model), Some(route)) = (self.plan.models.get(model), self.route(made.deployment)) {
             actions.push(Action::Notice(Notice::AttemptEnded {
                 model: Arc::clone(&model.name),
                 route,
+                span: made.span,
                 class: failure.map(|failure| failure.class),
                 status: failure.and_then(|failure| failure.status),
                 retry_after: failure.and_then(|failure| failure.retry_after),

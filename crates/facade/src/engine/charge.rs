@@ -26,7 +26,7 @@ impl Engine {
     ) {
         let Charge { endpoint, deployment: verdict, hurts_score, limits, takes_out } =
             attribute::charge(failure.class);
-        let deployment = attempt.deployment;
+        let (deployment, made) = (attempt.deployment, attempt.made());
         let (took, first_token) = (now.saturating_duration_since(attempt.started), attempt.first_token);
         let counts = self.counts_rate_limits(deployment);
         let verdict = match verdict {
@@ -65,7 +65,7 @@ impl Engine {
             counters.failures += 1;
         }
         self.notice_transitions(deployment, now, actions);
-        self.notice_attempt(model, deployment, Some(failure), took, first_token, actions);
+        self.notice_attempt(model, made, Some(failure), took, first_token, actions);
     }
 
     pub(super) fn settle(&mut self, attempt: Attempt, report: Report, sample: Sample, now: Instant) {

@@ -131,12 +131,12 @@ impl Engine {
     ) {
         let waited = now.saturating_duration_since(attempt.started);
         let first_token = attempt.first_token;
-        let deployment = attempt.deployment;
+        let (deployment, made) = (attempt.deployment, attempt.made());
         let sample = Sample::Cancelled { kind: attempt.kind, waited, content: first_token.is_some() };
         self.registry.finish(attempt.in_flight, sample, now);
         self.circuits.release(deployment, attempt.leave);
         self.places.on_freed(deployment);
         let failure = AttemptFailure::new(class);
-        self.notice_attempt(model, deployment, Some(&failure), waited, first_token, actions);
+        self.notice_attempt(model, made, Some(&failure), waited, first_token, actions);
     }
 }

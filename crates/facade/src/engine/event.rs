@@ -8,7 +8,7 @@ use std::{
 use policy::{Finish, Mode};
 use wire::{Api, Class, Headroom, Usage};
 
-use crate::observe::Notice;
+use crate::{observe::Notice, trace::Trail};
 
 /// A call's number, chosen by the driver and never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,6 +45,8 @@ pub struct Ask {
     pub deadline: Option<Instant>,
     /// Whether the caller retries by itself: then one attempt and its free failover.
     pub single: bool,
+    /// The names of its attempts, where its caller traces it.
+    pub trail: Option<Trail>,
 }
 
 impl Ask {
@@ -64,6 +66,7 @@ impl Ask {
             tokens: 0,
             deadline: None,
             single: false,
+            trail: None,
         }
     }
 }

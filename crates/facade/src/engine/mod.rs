@@ -326,6 +326,11 @@ impl Draws {
     }
 }
 
+/// One of the many numbers that one draw stands for.
+pub(crate) fn mixed(draw: u64, number: u64) -> u64 {
+    mix(mix(draw).wrapping_add(number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+}
+
 fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

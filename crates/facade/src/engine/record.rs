@@ -85,6 +85,7 @@ impl Engine {
         }
         let attempt = Attempt {
             ordinal: 0,
+            span: None,
             deployment,
             mode: Mode::Fresh,
             leave,
@@ -119,7 +120,7 @@ impl Engine {
         actions: &mut Vec<Action>,
     ) {
         let Recorded { model, mut attempt } = recorded;
-        let deployment = attempt.deployment;
+        let (deployment, made) = (attempt.deployment, attempt.made());
         match failure {
             Some(failure) if failure.class == Class::Cancelled => {
                 self.let_go(model, attempt, Class::Cancelled, now, actions);
@@ -136,7 +137,7 @@ impl Engine {
                 let report = Report::new(Verdict::Success).duration(first_token.unwrap_or(took));
                 self.settle(attempt, report, success(first_token, took, None), now);
                 self.notice_transitions(deployment, now, actions);
-                self.notice_attempt(model, deployment, None, took, first_token, actions);
+                self.notice_attempt(model, made, None, took, first_token, actions);
             }
         }
     }

@@ -31,6 +31,7 @@ mod support;
 mod swap;
 mod tiers;
 mod torn;
+mod traces;
 mod translated;
 mod unrescued;
 mod voyages;

@@ -84,6 +84,7 @@ async fn errors_of_messages_are_anthropics() {
 /// **Nothing crosses that is not named.** Fails if a caller's credential or cookie reaches a provider, or a provider's a caller.
 #[tokio::test]
 async fn only_the_named_headers_cross() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     let gateway = Gateway::start("").await;
     let head = "HTTP/1.1 200 OK\nset-cookie: a=b\nx-internal: 1\nx-ratelimit-remaining-requests: 7\nx-request-id: theirs\n\
                 content-type: application/json";
@@ -93,9 +94,11 @@ async fn only_the_named_headers_cross() {
     let body = "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"aye\"},\"finish_reason\":\"stop\"}]}";
     let steps = vec![Step::Head { status: StatusCode::OK, headers }, Step::Chunk(body.into()), Step::End];
     gateway.world().answer_next("us-east", steps).unwrap();
-    let caller = "authorization: Bearer sk-callers\r\napi-key: sk-callers\r\nx-api-key: sk-callers\r\ncookie: c=d\r\n\
-                  x-other: 1\r\ntraceparent: 00-1-2-01\r\n";
-    let reply = gateway.ask(caller).await;
+    let caller = format!(
+        "authorization: Bearer sk-callers\r\napi-key: sk-callers\r\nx-api-key: sk-callers\r\ncookie: c=d\r\n\
+                  x-other: 1\r\ntraceparent: 00-{TRACE}-00f067aa0ba902b7-01\r\n"
+    );
+    let reply = gateway.ask(&caller).await;
     assert_eq!((reply.status, reply.text().as_str()), (200, body));
     for name in ["set-cookie", "x-internal"] {
         assert_eq!(reply.header(name), None, "{name}");
@@ -105,7 +108,9 @@ async fn only_the_named_headers_cross() {
     assert_ne!(reply.header("x-request-id"), Some("theirs"));
     let received = &gateway.world().received("us-east").unwrap()[0].headers;
     assert_eq!(received["authorization"], "Bearer sk-secret");
-    assert_eq!(received["traceparent"], "00-1-2-01");
+    let parent = received["traceparent"].to_str().unwrap();
+    assert!(parent.starts_with(&format!("00-{TRACE}-")) && parent.ends_with("-01"), "{parent}");
+    assert!(!parent.contains("00f067aa0ba902b7"), "the attempt is a span of its own");
     for name in ["cookie", "api-key", "x-api-key", "x-other"] {
         assert_eq!(received.get(name), None, "{name}");
     }
