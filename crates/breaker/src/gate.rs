@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use crate::{Breaker, Event, Permit, Rejected, Report, State, TripReason};
+use crate::{Breaker, BreakerConfig, Event, Permit, Rejected, Report, State, TripReason};
 
 /// A circuit as its client sees it. Object-safe; what a plain gate has no use for is defaulted.
 ///
@@ -73,6 +73,12 @@ pub trait Gate: Debug + Send {
     /// Keeps the circuit open until [`reset`](Self::reset) or another command.
     fn force_open(&mut self, now: Instant) {
         let _ = now;
+    }
+
+    /// Goes by another config from now on, which has passed [`BreakerConfig::validate`], and keeps what it knows. A gate that goes
+    /// by none of its numbers does nothing.
+    fn set_config(&mut self, config: &BreakerConfig, now: Instant) {
+        let _ = (config, now);
     }
 
     /// Takes the gate out: everything passes, nothing counts.
@@ -145,6 +151,13 @@ impl Gate for Breaker {
 
     fn force_open(&mut self, now: Instant) {
         Self::force_open(self, now);
+    }
+
+    fn set_config(&mut self, config: &BreakerConfig, now: Instant) {
+        if Self::config(self) != config {
+            // One that is refused changes nothing.
+            Self::set_config(self, config.clone(), now).unwrap_or_default();
+        }
     }
 
     fn disable(&mut self, now: Instant) {

@@ -31,6 +31,12 @@ impl Trials {
         Self { out: Vec::with_capacity(limit), next: 0, limit, results: Counts::default() }
     }
 
+    /// From now on so many slots. Trials that are out stay out, however few there are to be.
+    pub(crate) fn set_limit(&mut self, limit: u32) {
+        self.limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.out.reserve(self.limit.saturating_sub(self.out.len()));
+    }
+
     /// A new stay begins.
     pub(crate) fn clear(&mut self) {
         self.out.clear();
@@ -57,7 +63,7 @@ impl Trials {
 
     /// Whether every slot is spent on a verdict.
     pub(crate) fn are_all_back(&self) -> bool {
-        usize::try_from(self.results.total).is_ok_and(|spent| spent == self.limit)
+        usize::try_from(self.results.total).is_ok_and(|spent| spent >= self.limit)
     }
 
     /// The leases over by `now` end; their slots are free.

@@ -22,6 +22,11 @@ impl CountWindow {
         Self { ring: vec![0; size].into(), next: 0, totals: Counts::default() }
     }
 
+    /// Whether both hold so many calls.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.ring.len() == other.ring.len()
+    }
+
     pub(crate) fn record(&mut self, failed: bool, slow: bool) {
         let full = usize::try_from(self.totals.total).is_ok_and(|total| total == self.ring.len());
         if let Some(cell) = self.ring.get_mut(self.next) {
@@ -65,6 +70,11 @@ impl TimeWindow {
         let cells = usize::try_from(buckets).unwrap_or(usize::MAX);
         let ring = vec![Counts::default(); cells].into();
         Self { width: length / u64::from(buckets), ring, head: 0, began: 0, totals: Counts::default() }
+    }
+
+    /// Whether both have the same buckets.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        (self.width, self.ring.len()) == (other.width, other.ring.len())
     }
 
     /// Time passes: what is too old leaves. `now` does not go back.

@@ -15,7 +15,7 @@ use transport::{ErrorKind, Phase, Response, Sent, TransportError};
 use wire::{Api, Class, Usage};
 
 use crate::{
-    engine::{AttemptFailure, CallId, Event},
+    engine::{AttemptFailure, CallId, Event, Plan},
     form::Form,
     outgoing::Outgoing,
     reader::{Progress, Reader},
@@ -61,12 +61,13 @@ pub(crate) struct Refusal {
 /// Dropping the future ends the attempt; the engine is told by whoever drops it.
 pub(crate) async fn run(
     shared: Arc<Shared>,
+    plan: Arc<Plan>,
     outgoing: Arc<Outgoing>,
     call: CallId,
     ordinal: u8,
     deployment: usize,
 ) -> Ended {
-    let Some((sent, request)) = outgoing.to(deployment, ordinal) else {
+    let Some((sent, request)) = outgoing.to(&plan, deployment, ordinal) else {
         return failed(AttemptFailure::new(Class::CallerFault));
     };
     let response = match shared.transport.send(request).await {

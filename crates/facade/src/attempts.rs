@@ -16,8 +16,8 @@ use wire::Class;
 use crate::{
     answer::AttemptRecord,
     attempt::{self, Ended},
-    engine::{Action, CallId, Event},
-    observe::Observer,
+    engine::{Action, CallId, Event, Plan},
+    observe::{Observer, Route},
     outgoing::Outgoing,
     shared::{Shared, now},
 };
@@ -26,6 +26,9 @@ use crate::{
 pub(crate) struct Attempts {
     pub shared: Arc<Shared>,
     pub call: CallId,
+    /// What the call goes by. For as long as it is kept, a number means what it meant when the call was told of it, whatever is
+    /// reloaded.
+    pub plan: Arc<Plan>,
     /// Who watches this call.
     watcher: Option<Arc<dyn Observer>>,
     /// Few at a time, two or three at most: they are polled one after the other.
@@ -37,9 +40,10 @@ pub(crate) struct Attempts {
 }
 
 /// An attempt that was started.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Started {
     deployment: usize,
+    route: Option<Route>,
     at: Instant,
     /// Where it stands among the records.
     record: Option<usize>,
@@ -56,13 +60,18 @@ impl std::fmt::Debug for Attempts {
 }
 
 impl Attempts {
-    pub(crate) fn new(shared: Arc<Shared>, call: CallId, watcher: Option<Arc<dyn Observer>>) -> Self {
-        Self { shared, call, watcher, running: Vec::new(), started: Vec::new(), records: Vec::new() }
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        plan: Arc<Plan>,
+        call: CallId,
+        watcher: Option<Arc<dyn Observer>>,
+    ) -> Self {
+        Self { shared, call, plan, watcher, running: Vec::new(), started: Vec::new(), records: Vec::new() }
     }
 
     /// Those of another stage of the same call.
     pub(crate) fn next_stage(&self) -> Self {
-        Self::new(Arc::clone(&self.shared), self.call, self.watcher.clone())
+        Self::new(Arc::clone(&self.shared), Arc::clone(&self.plan), self.call, self.watcher.clone())
     }
 
     /// Tells the engine of the call, and those who watch of what came of it.
@@ -72,8 +81,11 @@ impl Attempts {
 
     /// Starts one. Ordinals count from 0, in the order of their starts.
     pub(crate) fn start(&mut self, ordinal: u8, deployment: usize, outgoing: Arc<Outgoing>) {
-        self.started.push(Started { deployment, at: now(), record: None });
-        let run = attempt::run(Arc::clone(&self.shared), outgoing, self.call, ordinal, deployment);
+        // By the plan of now: it knows all that the engine may have chosen, and whatever has changed holds for new attempts.
+        let plan = self.shared.plan();
+        let route = plan.route(deployment).cloned();
+        self.started.push(Started { deployment, route, at: now(), record: None });
+        let run = attempt::run(Arc::clone(&self.shared), plan, outgoing, self.call, ordinal, deployment);
         self.running.push((ordinal, Box::pin(run)));
     }
 
@@ -99,6 +111,11 @@ impl Attempts {
         self.started.get(usize::from(ordinal)).map_or(usize::MAX, |started| started.deployment)
     }
 
+    /// Where an attempt was made.
+    pub(crate) fn route(&self, ordinal: u8) -> Option<&Route> {
+        self.started.get(usize::from(ordinal))?.route.as_ref()
+    }
+
     /// When an attempt was started.
     pub(crate) fn started_at(&self, ordinal: u8) -> Option<Instant> {
         self.started.get(usize::from(ordinal)).map(|started| started.at)
@@ -112,9 +129,9 @@ impl Attempts {
             (record.class, record.took) = (class, took);
             return;
         }
-        let Some(deployment) = self.shared.plan.deployments.get(started.deployment) else { return };
+        let Some(route) = started.route.clone() else { return };
         started.record = Some(self.records.len());
-        self.records.push(AttemptRecord { route: deployment.route.clone(), class, status, took });
+        self.records.push(AttemptRecord { route, class, status, took });
     }
 
     /// The answer's attempt is the last record; those it outran come before.

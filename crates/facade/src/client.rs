@@ -17,7 +17,7 @@ use crate::{
     health,
     observe::Observer,
     request::Request,
-    shared::{Shared, now},
+    shared::{MakeGate, Shared, now},
 };
 
 /// A client for many providers and regions. Cloning it is cheap, and all clones share their state.
@@ -29,6 +29,8 @@ pub struct Client {
     shared: Arc<Shared>,
     checks: Arc<health::Checks>,
     last_resort: Option<Arc<LastResort>>,
+    /// Makes the circuits of what a reload brings.
+    gate: Option<Arc<MakeGate>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -70,7 +72,7 @@ impl Client {
 
     /// The public models, in the order of the configuration.
     pub fn models(&self) -> Vec<Arc<str>> {
-        self.shared.plan.model_names().cloned().collect()
+        self.shared.plan().model_names().cloned().collect()
     }
 
     /// The state of every deployment.
@@ -88,7 +90,8 @@ impl Client {
     /// # Errors
     /// [`CallError::ModelNotFound`], [`CallError::UnknownRegion`].
     pub fn explain(&self, model: &str, region: Option<&str>) -> Result<Vec<Explanation>, CallError> {
-        let ask = crate::ask::for_explanation(&self.shared.plan, model, region)?;
+        let plan = self.shared.plan();
+        let ask = crate::ask::for_explanation(&plan, model, region)?;
         let draw = self.shared.draw();
         Ok(self.shared.engine().explain(&ask, draw, now()))
     }
@@ -103,6 +106,39 @@ impl Client {
         self.shared.engine().uncordon(provider, region, model)
     }
 
+    /// Goes by another configuration from now on, while calls run: swapped whole, or not at all.
+    ///
+    /// What did not change lives on with all that is known of it: circuits, scores, learned times, cooldowns, counts, retry
+    /// budgets and cordons. An endpoint is the same by provider, region and base URL; a deployment by its endpoint and the
+    /// provider's model; a public model by its name. Changed numbers (weights, limits, timeouts, a breaker's rules) hold from now
+    /// on, and forget nothing. A changed credential clears what was refused with the old one. What is new begins afresh.
+    ///
+    /// Calls and streams in progress go on; their next attempts go by the new configuration, never to a place that is gone. What
+    /// the builder was given besides the configuration stays as it is.
+    ///
+    /// ```
+    /// use outrigger::{Client, Config, config::{Model, Provider, Target}};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let provider = Provider::openai().region("us-east", "https://us.example.com/v1")?;
+    /// let config = Config::new().provider("acme", provider.clone()).model("chat", Model::new([Target::new("acme", "gpt-4.1")]));
+    /// let client = Client::builder().config(config.clone()).build()?;
+    ///
+    /// let two = config.provider("acme", provider.region("eu-west", "https://eu.example.com/v1")?);
+    /// client.reload(two)?;
+    /// assert_eq!(client.deployments().len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ClientBuilder::build`]; then all goes on by the old configuration.
+    pub fn reload(&self, config: Config) -> Result<(), BuildError> {
+        self.shared.reload(&config, self.gate.as_deref())?;
+        self.checks.restart(&self.shared);
+        Ok(())
+    }
+
     /// Takes no new calls, and returns when those in progress have ended and the health checks have stopped.
     ///
     /// # Cancel safety
@@ -113,15 +149,13 @@ impl Client {
     }
 }
 
-type MakeGate = dyn Fn() -> Box<dyn Gate> + Send + Sync;
-
 /// Builds a [`Client`]. Each piece has a default and can be swapped.
 #[derive(Default)]
 pub struct ClientBuilder {
     config: Config,
     transport: Option<Arc<dyn Transport>>,
     selector: Option<Box<dyn Selector>>,
-    gate: Option<Box<MakeGate>>,
+    gate: Option<Arc<MakeGate>>,
     observers: Vec<Arc<dyn Observer>>,
     seed: Option<u64>,
     max_held: Option<usize>,
@@ -160,7 +194,7 @@ impl ClientBuilder {
     /// What guards each circuit: every endpoint and deployment gets a clone. Default: the breaker.
     #[must_use]
     pub fn gate(mut self, gate: impl Gate + Clone + Sync + 'static) -> Self {
-        self.gate = Some(Box::new(move || Box::new(gate.clone())));
+        self.gate = Some(Arc::new(move || Box::new(gate.clone())));
         self
     }
 
@@ -252,7 +286,7 @@ impl ClientBuilder {
         let shared =
             Arc::new(Shared::new(engine, transport, self.observers, seed, max_held, max_in_progress, epoch));
         let checks = Arc::new(health::Checks::start(&shared));
-        Ok(Client { shared, checks, last_resort: self.last_resort })
+        Ok(Client { shared, checks, last_resort: self.last_resort, gate: self.gate })
     }
 }
 

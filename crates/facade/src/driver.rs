@@ -10,7 +10,7 @@ use crate::{
     attempt::{Ended, Head, Refusal},
     attempts::Attempts,
     config::Timeouts,
-    engine::{Action, Ask, CallId, Event, ModelPlan},
+    engine::{Action, Ask, CallId, Event, ModelPlan, Plan},
     error::CallError,
     nudges::Listener,
     outgoing::{self, Outgoing},
@@ -34,9 +34,10 @@ pub(crate) async fn drive(shared: &Arc<Shared>, request: Request) -> Result<Answ
         return Err(CallError::Overloaded);
     }
     // 1. What is asked, as far as routing depends on it; what can be refused without an attempt is refused here.
-    let mut ask = crate::ask::of(&shared.plan, &request, &|name| shared.recall(name))?;
+    let plan = shared.plan();
+    let mut ask = crate::ask::of(&plan, &request, &|name| shared.recall(name))?;
     crate::estimate::hold_to_cost(shared, &request, &mut ask)?;
-    let mut drive = Drive::begin(in_progress, request, ask);
+    let mut drive = Drive::begin(in_progress, plan, request, ask);
     drive.run().await
 }
 
@@ -58,20 +59,20 @@ struct Drive {
 }
 
 impl Drive {
-    fn begin(in_progress: InProgress, request: Request, mut ask: Ask) -> Self {
+    fn begin(in_progress: InProgress, plan: Arc<Plan>, request: Request, mut ask: Ask) -> Self {
         let shared = Arc::clone(in_progress.shared());
         let call = shared.next_call();
         let mut actions = Vec::with_capacity(4);
         let model = ask.model;
         let began = now();
         let rescues = |model: &ModelPlan| model.routing.rescue_streams;
-        let mendable = ask.rescuable && shared.plan.models.get(model).is_some_and(rescues);
+        let mendable = ask.rescuable && plan.models.get(model).is_some_and(rescues);
         let trail = TraceContext::of(&request.headers).map(|context| Trail::new(context, shared.draw()));
         ask.trail = trail;
         // 2. The engine picks: registry, circuits, budget.
-        let attempts = Attempts::new(Arc::clone(&shared), call, request.watcher.clone());
+        let attempts = Attempts::new(Arc::clone(&shared), plan, call, request.watcher.clone());
         attempts.tell(Event::Asked { call, ask }, &mut actions);
-        let outgoing = Arc::new(Outgoing::new(Arc::clone(&shared.plan), request, mendable).traced(trail));
+        let outgoing = Arc::new(Outgoing::new(request, mendable).traced(trail));
         Self {
             shared,
             call,
@@ -166,7 +167,8 @@ impl Drive {
 
     /// The stream takes the call over, with all that a rescue needs.
     fn commit(&mut self, ordinal: u8, reader: Reader) -> AnswerStream {
-        let model = self.shared.plan.models.get(self.model);
+        let plan = Arc::clone(&self.attempts.plan);
+        let model = plan.models.get(self.model);
         let timeouts = model.map_or_else(Timeouts::default, |model| model.timeouts.clone());
         let next = self.attempts.next_stage();
         let origin = Origin {
@@ -189,9 +191,7 @@ impl Drive {
         self.attempts.stop(None);
         let at = now();
         let started = self.attempts.started_at(ordinal).unwrap_or(self.began);
-        let deployment = self.shared.plan.deployments.get(self.attempts.deployment(ordinal));
-        let route =
-            deployment.map_or_else(|| crate::Route::new("", "", ""), |deployment| deployment.route.clone());
+        let route = self.attempts.route(ordinal).cloned().unwrap_or_else(|| crate::Route::new("", "", ""));
         let body = body(self);
         let attempts = match &body {
             AnswerBody::Whole { .. } => std::mem::take(&mut self.attempts.records),
@@ -217,8 +217,8 @@ impl Drive {
         self.in_progress = None;
         self.attempts.record_unfinished();
         let attempts = std::mem::take(&mut self.attempts.records);
-        let model =
-            self.shared.plan.models.get(self.model).map_or_else(String::new, |model| model.name.to_string());
+        let model = self.attempts.plan.models.get(self.model);
+        let model = model.map_or_else(String::new, |model| model.name.to_string());
         let wait = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(now()));
         match (finish, self.refusal.take()) {
             (Finish::Rejected, Some(Refusal { head, body })) => CallError::Rejected {

@@ -42,7 +42,8 @@ impl Client {
     /// that would be refused.
     pub fn estimate_cost(&self, request: &Request) -> Option<CostEstimate> {
         let shared = self.shared();
-        let ask = crate::ask::of(&shared.plan, request, &|name| shared.recall(name)).ok()?;
+        let plan = shared.plan();
+        let ask = crate::ask::of(&plan, request, &|name| shared.recall(name)).ok()?;
         let costs = shared.engine().costs(&ask, &request.estimated_usage(), now());
         let most = request.max_cost.unwrap_or(f64::INFINITY);
         let known = costs.into_iter().filter_map(|(_, cost)| cost.filter(|cost| *cost <= most));

@@ -3,7 +3,11 @@
 //! One task a client goes round the endpoints that are to be checked. It asks the engine first: an endpoint that carries
 //! traffic needs no check, and in half-open the check is a trial like any other.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::Method;
@@ -11,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     config::CheckKind,
-    engine::{Check, Endpoint},
+    engine::{Check, Endpoint, Plan},
     shared::{Shared, now},
 };
 
@@ -24,37 +28,58 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Dropping it stops them.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
-    task: std::sync::Mutex<Option<JoinHandle<()>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+    /// When an endpoint's turn was over last, by its number: whoever reloads often does not put its next one off.
+    turns: Arc<Mutex<HashMap<usize, Instant>>>,
 }
 
 impl Checks {
     /// Starts the checks that the configuration asks for; without any, or outside a runtime, there is no task.
     pub(crate) fn start(shared: &Arc<Shared>) -> Self {
-        let due: Vec<(usize, Duration)> = shared
-            .plan
-            .endpoints
-            .iter()
-            .enumerate()
-            .filter_map(|(number, endpoint)| Some((number, endpoint.health_check.as_ref()?.every)))
-            .collect();
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Self::default() };
-        if due.is_empty() {
-            return Self::default();
+        let checks = Self::default();
+        checks.restart(shared);
+        checks
+    }
+
+    /// Starts those of the plan that holds now, in place of those that run.
+    pub(crate) fn restart(&self, shared: &Arc<Shared>) {
+        if let Some(task) = self.take() {
+            task.abort();
         }
-        let shared = Arc::clone(shared);
+        let plan = shared.plan();
+        let due = self.due(&plan);
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if due.is_empty() || shared.is_closing() {
+            return;
+        }
+        let (shared, turns) = (Arc::clone(shared), Arc::clone(&self.turns));
         let task = runtime.spawn(async move {
             let mut rounds: FuturesUnordered<_> =
-                due.into_iter().map(|(endpoint, every)| rounds(&shared, endpoint, every)).collect();
+                due.into_iter().map(|round| rounds(&shared, &plan, &turns, round)).collect();
             tokio::select! {
                 () = shared.closing() => {}
                 () = async { while rounds.next().await.is_some() {} } => {}
             }
         });
-        Self { task: std::sync::Mutex::new(Some(task)) }
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+    }
+
+    /// Each endpoint that is to be checked, and when for the first time.
+    fn due(&self, plan: &Plan) -> Vec<Round> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|number, _| !plan.endpoint_numbers.fresh.contains(number));
+        let round = |(number, endpoint): (usize, &Endpoint)| {
+            let every = endpoint.health_check.as_ref()?.every;
+            let last = *turns.entry(number).or_insert_with(now);
+            Some(Round { endpoint: number, every, first: last + every })
+        };
+        let due = plan.live_endpoints().filter_map(round).collect();
+        drop(turns);
+        due
     }
 
     fn take(&self) -> Option<JoinHandle<()>> {
-        self.task.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+        self.task.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Returns when the checks have stopped.
@@ -75,22 +100,32 @@ impl Drop for Checks {
     }
 }
 
-async fn rounds(shared: &Arc<Shared>, endpoint: usize, every: Duration) {
+/// One endpoint's checks.
+struct Round {
+    endpoint: usize,
+    every: Duration,
+    first: Instant,
+}
+
+async fn rounds(shared: &Arc<Shared>, plan: &Plan, turns: &Mutex<HashMap<usize, Instant>>, round: Round) {
+    let Round { endpoint, every, first } = round;
+    tokio::time::sleep_until(first.into()).await;
     loop {
+        check(shared, plan, endpoint, every).await;
+        turns.lock().unwrap_or_else(PoisonError::into_inner).insert(endpoint, now());
         tokio::time::sleep(every).await;
-        check(shared, endpoint, every).await;
     }
 }
 
 /// One check of one endpoint, if it is needed.
-async fn check(shared: &Arc<Shared>, endpoint: usize, every: Duration) {
-    let Some(place) = shared.plan.endpoints.get(endpoint) else { return };
-    let asked = asked_by_chat(shared, endpoint, place);
+async fn check(shared: &Arc<Shared>, plan: &Plan, endpoint: usize, every: Duration) {
+    let Some(place) = plan.endpoints.get(endpoint) else { return };
+    let asked = asked_by_chat(plan, endpoint, place);
     let lease = CHECK_TIMEOUT + Duration::from_secs(5);
     let begun = shared.engine().begin_check(endpoint, asked, every, lease, now());
     let Some(check) = begun else { return };
     let running = Running { shared, check: Some(check) };
-    let request = request(shared, asked, place);
+    let request = request(plan, asked, place);
     let answered = tokio::time::timeout(CHECK_TIMEOUT, shared.transport.send(request)).await;
     let class = match answered {
         Ok(Ok(response)) if response.status.is_success() => None,
@@ -132,14 +167,16 @@ impl Drop for Running<'_> {
 }
 
 /// The deployment that a check by chat asks: the first one there.
-fn asked_by_chat(shared: &Shared, endpoint: usize, place: &Endpoint) -> Option<usize> {
+fn asked_by_chat(plan: &Plan, endpoint: usize, place: &Endpoint) -> Option<usize> {
     let is_chat = place.health_check.as_ref().is_some_and(|check| check.kind == CheckKind::Chat);
-    shared.plan.deployments.iter().position(|deployment| is_chat && deployment.endpoint == endpoint)
+    let mut deployments = plan.live_deployments();
+    let (number, _) = deployments.find(|(_, deployment)| is_chat && deployment.endpoint == endpoint)?;
+    Some(number)
 }
 
 /// The list of models, or a chat of one token, which is billed and finds out more.
-fn request(shared: &Shared, asked: Option<usize>, place: &Endpoint) -> transport::Request {
-    let deployment = asked.and_then(|number| shared.plan.deployments.get(number));
+fn request(plan: &Plan, asked: Option<usize>, place: &Endpoint) -> transport::Request {
+    let deployment = asked.and_then(|number| plan.deployments.get(number));
     let chat = wire::Api::Chat.at(place.dialect);
     let url = deployment.zip(chat).and_then(|(deployment, api)| deployment.url(api));
     let (method, url, body) = match (deployment, url) {

@@ -45,6 +45,11 @@ impl Memory {
         }
     }
 
+    /// Forgets who is not who it was.
+    pub(crate) fn forget(&mut self, is_other: impl Fn(usize) -> bool) {
+        self.places.retain(|_, place| !is_other(place.deployment));
+    }
+
     /// Who gave an answer of this name, as far as that is known.
     pub(crate) fn recall(&self, name: &str, now: Instant) -> Option<usize> {
         let place = self.places.get(&self.hasher.hash_one(name))?;

@@ -38,7 +38,6 @@ const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-outrigger-ups
 /// What every attempt of a call sends.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    pub plan: Arc<Plan>,
     pub request: Request,
     /// Whether the answer's text is to be remembered, so that it can be mended should it break off.
     pub mendable: bool,
@@ -56,8 +55,8 @@ struct Named {
 }
 
 impl Outgoing {
-    pub(crate) fn new(plan: Arc<Plan>, request: Request, mendable: bool) -> Self {
-        Self { plan, request, mendable, trail: None, translated: OnceLock::new() }
+    pub(crate) fn new(request: Request, mendable: bool) -> Self {
+        Self { request, mendable, trail: None, translated: OnceLock::new() }
     }
 
     /// The same, with these names for its attempts.
@@ -65,14 +64,19 @@ impl Outgoing {
         Self { trail, ..self }
     }
 
-    /// The request as an attempt sends it to one deployment, with its kind there; none when it cannot go there.
-    pub(crate) fn to(&self, deployment: usize, ordinal: u8) -> Option<(Api, transport::Request)> {
-        let deployment = self.plan.deployments.get(deployment)?;
-        let endpoint = self.plan.endpoints.get(deployment.endpoint)?;
+    /// The request as an attempt sends it to one deployment of a plan, with its kind there; none when it cannot go there.
+    pub(crate) fn to(
+        &self,
+        plan: &Plan,
+        deployment: usize,
+        ordinal: u8,
+    ) -> Option<(Api, transport::Request)> {
+        let deployment = plan.deployments.get(deployment)?;
+        let endpoint = plan.endpoints.get(deployment.endpoint)?;
         let sent = self.request.api.at(endpoint.dialect)?;
         let is_translated = sent != self.request.api;
         let url = deployment.url(sent)?.clone();
-        let mut out = transport::Request::new(Method::POST, url, self.pool(&endpoint.pool));
+        let mut out = transport::Request::new(Method::POST, url, self.pool(plan, &endpoint.pool));
         out.headers = endpoint.headers.clone();
         for name in self.request.headers.keys() {
             let may_pass = FORWARDED.contains(name) || endpoint.forward.contains(name);
@@ -114,13 +118,13 @@ impl Outgoing {
 
     /// The same request, made to begin its answer again. Whoever mends an answer remembers it already.
     pub(crate) fn again(&self) -> Self {
-        Self::new(Arc::clone(&self.plan), self.request.clone(), false).traced(self.trail)
+        Self::new(self.request.clone(), false).traced(self.trail)
     }
 
     /// The request made to go on, at a deployment, from what was said, which took so many tokens; none where it cannot be.
-    pub(crate) fn continued(&self, deployment: usize, said: &str, tokens: u64) -> Option<Self> {
-        let endpoint = self.plan.deployments.get(deployment)?.endpoint;
-        let go_on = match self.plan.endpoints.get(endpoint)?.dialect {
+    pub(crate) fn continued(&self, plan: &Plan, deployment: usize, said: &str, tokens: u64) -> Option<Self> {
+        let endpoint = plan.deployments.get(deployment)?.endpoint;
+        let go_on = match plan.endpoints.get(endpoint)?.dialect {
             Dialect::Anthropic => GoOn::Message,
             _ => GoOn::Words,
         };
@@ -129,8 +133,8 @@ impl Outgoing {
     }
 
     /// The endpoint's connections; a model with a connect timeout of its own has its own.
-    fn pool(&self, shared: &Arc<Pool>) -> Arc<Pool> {
-        let model = self.plan.model(self.request.model()).and_then(|model| self.plan.models.get(model));
+    fn pool(&self, plan: &Plan, shared: &Arc<Pool>) -> Arc<Pool> {
+        let model = plan.model(self.request.model()).and_then(|model| plan.models.get(model));
         match model.map(|model| model.timeouts.connect) {
             Some(connect) if connect != shared.connect_timeout => {
                 let mut own = Pool::clone(shared);

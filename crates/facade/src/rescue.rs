@@ -135,9 +135,12 @@ impl Rescue {
                         return true;
                     };
                     let continued = match (mode, means.given.mendable()) {
-                        (Mode::Continue, Some((said, _))) => {
-                            outgoing.continued(deployment, said, means.given.tokens())
-                        }
+                        (Mode::Continue, Some((said, _))) => outgoing.continued(
+                            &means.attempts.shared.plan(),
+                            deployment,
+                            said,
+                            means.given.tokens(),
+                        ),
                         _ => None,
                     };
                     // A conversation that cannot be continued can still be held again.

@@ -8,21 +8,28 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use breaker::Gate;
 use tokio::sync::Notify;
 use transport::Transport;
 
 use crate::{
+    config::Config,
     engine::{Action, CallId, Engine, Event, Plan},
+    error::BuildError,
     memory::Memory,
     nudges::{Listener, Nudges},
     observe::{Notice, Observer},
 };
 
+/// Makes a gate of the user's own.
+pub(crate) type MakeGate = dyn Fn() -> Box<dyn Gate> + Send + Sync;
+
 /// The state behind a [`Client`](crate::Client) and all its calls and streams.
 pub(crate) struct Shared {
     engine: Mutex<Engine>,
     memory: Mutex<Memory>,
-    pub plan: Arc<Plan>,
+    /// What new calls and new attempts go by. Swapped while the engine is locked, so that it is never older than the engine's.
+    plan: Mutex<Arc<Plan>>,
     pub transport: Arc<dyn Transport>,
     pub max_held: usize,
     pub max_in_progress: usize,
@@ -60,7 +67,7 @@ impl Shared {
         epoch: (Instant, SystemTime),
     ) -> Self {
         Self {
-            plan: Arc::clone(engine.plan()),
+            plan: Mutex::new(Arc::clone(engine.plan())),
             engine: Mutex::new(engine),
             memory: Mutex::default(),
             transport,
@@ -81,6 +88,27 @@ impl Shared {
     pub(crate) fn engine(&self) -> MutexGuard<'_, Engine> {
         // The engine's methods do not panic; should one, its state is still the best there is.
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The plan that holds now. Whoever keeps numbers keeps the plan that they are of: they are nobody else's for as long.
+    pub(crate) fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Goes by another configuration, or by the old one as before when the new one is refused.
+    pub(crate) fn reload(&self, config: &Config, gate: Option<&MakeGate>) -> Result<(), BuildError> {
+        let mut actions = Vec::new();
+        let gate = gate.map(|gate| gate as &dyn Fn() -> Box<dyn Gate>);
+        let mut engine = self.engine();
+        engine.reload(config, gate, now(), &mut actions)?;
+        let plan = Arc::clone(engine.plan());
+        // A number that is given to something new is not who gave those answers.
+        let fresh = &plan.deployment_numbers.fresh;
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).forget(|place| fresh.contains(&place));
+        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan;
+        drop(engine);
+        self.notify(&mut actions, 0, None);
+        Ok(())
     }
 
     /// A deployment gave a stored answer, whose names stand in this data.

@@ -58,6 +58,13 @@ impl Budget {
         self.balance = if balance < self.capacity { balance } else { self.capacity };
     }
 
+    /// Changes the most it holds. What is left stays, as far as the new capacity holds it: a wider bucket is filled by successes,
+    /// like any other.
+    pub const fn set_capacity(&mut self, capacity: u32) {
+        self.capacity = capacity;
+        self.deposit(0);
+    }
+
     /// What is left.
     #[must_use]
     pub const fn balance(&self) -> u32 {
@@ -95,6 +102,18 @@ mod tests {
         assert!(budget.withdraw(0));
         budget.deposit(FIRST_TRY_REWARD);
         assert_eq!(budget.balance(), 0);
+    }
+
+    #[test]
+    fn another_capacity_gives_nothing_and_takes_only_what_it_cannot_hold() {
+        let mut budget = Budget::new(BudgetConfig { capacity: 100 });
+        assert!(budget.withdraw(40));
+        budget.set_capacity(200);
+        assert_eq!((budget.balance(), budget.capacity()), (60, 200));
+        budget.set_capacity(50);
+        assert_eq!((budget.balance(), budget.capacity()), (50, 50));
+        budget.set_capacity(100);
+        assert_eq!(budget.balance(), 50);
     }
 
     #[test]

@@ -174,6 +174,12 @@ impl Registry {
         }
     }
 
+    /// Whether an operator took a deployment out.
+    #[must_use]
+    pub fn is_cordoned(&self, id: DeploymentId) -> bool {
+        self.table.get(id).is_some_and(|state| state.cordoned)
+    }
+
     /// A provider's headers said what is left.
     pub fn note_quota(&mut self, id: DeploymentId, quota: Quota, now: Instant) {
         let now = self.on_time(now);

@@ -1,9 +1,9 @@
-//! What an operator may say: keep it open, take it out, close it, open it for a while.
+//! What an operator may say: keep it open, take it out, close it, open it for a while, go by other numbers.
 
 use std::time::{Duration, Instant};
 
-use super::Breaker;
-use crate::{State, TripReason, clock};
+use super::{Breaker, tally::Tally};
+use crate::{BreakerConfig, ConfigError, State, TripReason, clock};
 
 impl Breaker {
     /// Keeps the circuit open until another command.
@@ -47,5 +47,22 @@ impl Breaker {
         } else {
             self.open(TripReason::Manual, until, now);
         }
+    }
+
+    /// Goes by another config from now on, and keeps what it knows: where it stands and since when, the failures in a row, and
+    /// the counts of each window that keeps its shape (a window of another length or size begins empty). An open time that runs
+    /// keeps its end. Permits stay good. The numbers that lie in wait for a report are judged at the next one; a half-open
+    /// stay that its trials would have decided by the new numbers is decided here.
+    ///
+    /// # Errors
+    /// What [`BreakerConfig::validate`] finds; then nothing has changed.
+    pub fn set_config(&mut self, config: BreakerConfig, now: Instant) -> Result<(), ConfigError> {
+        config.validate()?;
+        self.advance(now);
+        let mut before = std::mem::take(&mut self.tallies).into_vec();
+        self.tallies = config.all_rules().map(|rule| Tally::succeeding(rule, &mut before)).collect();
+        self.config = config;
+        self.judge_anew(self.clock.last());
+        Ok(())
     }
 }

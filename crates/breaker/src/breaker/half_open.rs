@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Breaker;
 use crate::state::Kind;
-use crate::{Permit, Report, State, TripReason, Verdict, clock, trials};
+use crate::{Permit, Report, State, Thresholds, TripReason, Verdict, clock, trials};
 
 impl Breaker {
     /// The call goes well so far: a long trial counts its success here (a stream at its first content) and its
@@ -79,11 +79,30 @@ impl Breaker {
             return;
         };
         self.trials.results.add(failed, thresholds.is_slow(duration));
+        self.judge_together(thresholds, wish, now);
+    }
+
+    fn judge_together(&mut self, thresholds: Thresholds, wish: Option<Duration>, now: u64) {
         if self.trials.are_all_back() {
             match thresholds.judge(self.trials.results) {
                 Some(reason) => self.trip(reason, wish, now),
                 None => self.close(now),
             }
+        }
+    }
+
+    /// The stay goes by other numbers from now on. What its trials have brought may decide it by these: then no trial is left
+    /// that would.
+    pub(super) fn judge_anew(&mut self, now: u64) {
+        self.trials.set_limit(self.config.half_open_max_calls);
+        if self.state != State::HalfOpen {
+            return;
+        }
+        match self.config.half_open_rate {
+            Some(thresholds) => self.judge_together(thresholds, None, now),
+            None if self.trials.results.failures > 0 => self.trip(TripReason::TrialFailed, None, now),
+            None if self.trials.successes() >= self.config.success_threshold => self.close(now),
+            None => {}
         }
     }
 }

@@ -31,6 +31,28 @@ impl Tally {
         }
     }
 
+    /// A rule that takes the place of others: the counts of a window that stays the same window go on, taken out of `before`.
+    pub(super) fn succeeding(rule: TripRule, before: &mut Vec<Self>) -> Self {
+        let mut fresh = Self::new(rule);
+        if let Some(place) = before.iter().position(|old| old.counts_as(&fresh)) {
+            match (&mut fresh, before.swap_remove(place)) {
+                (Self::Count { window, .. }, Self::Count { window: old, .. }) => *window = old,
+                (Self::Time { window, .. }, Self::Time { window: old, .. }) => *window = old,
+                _ => {}
+            }
+        }
+        fresh
+    }
+
+    /// Whether both have a window, and of the same shape.
+    fn counts_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Count { window, .. }, Self::Count { window: other, .. }) => window.is_like(other),
+            (Self::Time { window, .. }, Self::Time { window: other, .. }) => window.is_like(other),
+            _ => false,
+        }
+    }
+
     /// Counts a call.
     pub(super) fn record(&mut self, failed: bool, duration: Option<Duration>, now: u64) {
         match self {

@@ -3,13 +3,16 @@
 //! One check is one request, so it counts once at its endpoint, however many models are deployed there. A list of models
 //! speaks for every idle deployment of the endpoint; a chat speaks for the deployment it asked, and for no other.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use breaker::{Permit, Report, Verdict};
 use registry::{InFlight, Sample};
 use wire::Class;
 
-use super::{Engine, attribute, circuits::Leave, event::Action};
+use super::{Engine, Plan, attribute, circuits::Leave, event::Action};
 
 /// A health check that runs: leave of an endpoint, and of the deployments that it speaks for. It ends by
 /// [`Engine::end_check`] or [`Engine::drop_check`].
@@ -19,6 +22,8 @@ pub struct Check {
     endpoint: usize,
     permit: Permit,
     parts: Vec<(usize, Leave, InFlight)>,
+    /// Its numbers stay what they are for as long as it runs.
+    _plan: Arc<Plan>,
 }
 
 impl Engine {
@@ -35,9 +40,9 @@ impl Engine {
         let lease_end = now.checked_add(lease)?;
         let permit = self.circuits.acquire_endpoint(endpoint, lease_end, now).ok()?;
         let mut parts = Vec::new();
-        for number in 0..self.plan.deployments.len() {
-            let at = self.plan.deployments.get(number).map(|deployment| deployment.endpoint);
-            let is_meant = at == Some(endpoint) && only.is_none_or(|only| only == number);
+        let plan = Arc::clone(&self.plan);
+        for (number, deployment) in plan.live_deployments() {
+            let is_meant = deployment.endpoint == endpoint && only.is_none_or(|only| only == number);
             let Some(&id) = self.ids.get(number).filter(|_| is_meant) else { continue };
             let is_busy = self.registry.view(id, now).is_some_and(|view| {
                 view.in_flight > 0
@@ -54,7 +59,7 @@ impl Engine {
             self.circuits.release_endpoint(endpoint, permit);
             return None;
         }
-        Some(Check { endpoint, permit, parts })
+        Some(Check { endpoint, permit, parts, _plan: plan })
     }
 
     /// A check ended: `class` says how it failed. A list of models answers in no time that an answer could be compared

@@ -8,7 +8,11 @@ use std::time::{Duration, Instant};
 
 use breaker::{Breaker, BreakerConfig, Event, Gate, Permit, Rejected, Report, State, Verdict};
 
-use super::{early::EarlyTrials, plan::Plan};
+use super::{
+    early::EarlyTrials,
+    plan::Plan,
+    succession::{Numbers, renew},
+};
 use crate::error::BuildError;
 
 /// Leave for one attempt, from both its circuits.
@@ -18,7 +22,76 @@ pub(super) struct Leave {
     pub deployment: Permit,
 }
 
+/// Makes a gate of the user's own.
+pub(super) type MakeGate<'a> = dyn Fn() -> Box<dyn Gate> + 'a;
+
+/// The circuits of what is new in a plan, in the order of its fresh numbers.
 #[derive(Debug)]
+pub(super) struct Made {
+    endpoints: Vec<Box<dyn Gate>>,
+    deployments: Vec<Box<dyn Gate>>,
+}
+
+impl Made {
+    /// Makes them, and looks at the numbers that all others are to go by, so that what would be refused is refused before anything
+    /// has changed.
+    pub(super) fn new(plan: &Plan, gate: Option<&MakeGate<'_>>) -> Result<Self, BuildError> {
+        let refused = |path: &dyn Fn() -> String, error: breaker::ConfigError| BuildError::Machine {
+            path: path(),
+            message: error.to_string(),
+        };
+        let make = |config: BreakerConfig| -> Result<Box<dyn Gate>, breaker::ConfigError> {
+            config.validate()?;
+            Ok(match gate {
+                Some(gate) => gate(),
+                None => Box::new(Breaker::new(config)?),
+            })
+        };
+        let (mut endpoints, mut deployments) = (Vec::new(), Vec::new());
+        for (number, endpoint) in plan.live_endpoints() {
+            let path = || format!("providers.{}.regions.{}", endpoint.provider, endpoint.region);
+            let made = make(endpoint_config(plan, number)).map_err(|error| refused(&path, error))?;
+            endpoints.extend(plan.endpoint_numbers.fresh.contains(&number).then_some(made));
+        }
+        for (number, deployment) in plan.live_deployments() {
+            let model = plan.models.get(deployment.model).map_or("", |model| &*model.name);
+            let path = || format!("models.{model}.breaker");
+            let made = make(deployment_config(plan, number)).map_err(|error| refused(&path, error))?;
+            deployments.extend(plan.deployment_numbers.fresh.contains(&number).then_some(made));
+        }
+        Ok(Self { endpoints, deployments })
+    }
+}
+
+/// An endpoint's rules are those of the first model that uses it: what refuses connections is found out the same way whatever
+/// was to be asked.
+fn endpoint_config(plan: &Plan, number: usize) -> BreakerConfig {
+    let mut deployments = plan.live_deployments();
+    let first = deployments.find(|(_, deployment)| deployment.endpoint == number);
+    first.map_or_else(BreakerConfig::default, |(first, _)| deployment_config(plan, first))
+}
+
+fn deployment_config(plan: &Plan, number: usize) -> BreakerConfig {
+    let model = plan.deployments.get(number).and_then(|deployment| plan.models.get(deployment.model));
+    model.map_or_else(BreakerConfig::default, |model| model.breaker.clone())
+}
+
+/// Puts circuits, made in the order of the fresh numbers, in their places.
+fn replace(
+    gates: &mut Vec<Box<dyn Gate>>,
+    numbers: &Numbers,
+    made: &mut impl Iterator<Item = Box<dyn Gate>>,
+) {
+    for &number in &numbers.fresh {
+        match (gates.get_mut(number), made.next()) {
+            (Some(old), Some(gate)) => *old = gate,
+            (None, Some(gate)) => gates.push(gate),
+            (_, None) => {}
+        }
+    }
+}
+
+#[derive(Debug, Default)]
 pub(super) struct Circuits {
     endpoint_of: Vec<usize>,
     endpoints: Vec<Box<dyn Gate>>,
@@ -34,45 +107,50 @@ pub(super) struct Circuits {
 }
 
 impl Circuits {
-    pub(super) fn new(plan: &Plan, gate: Option<&dyn Fn() -> Box<dyn Gate>>) -> Result<Self, BuildError> {
-        let make = |config: &BreakerConfig, path: String| -> Result<Box<dyn Gate>, BuildError> {
-            match gate {
-                Some(gate) => Ok(gate()),
-                None => Breaker::new(config.clone())
-                    .map(|breaker| Box::new(breaker) as Box<dyn Gate>)
-                    .map_err(|error| BuildError::Machine { path, message: error.to_string() }),
+    pub(super) fn new(plan: &Plan, gate: Option<&MakeGate<'_>>, now: Instant) -> Result<Self, BuildError> {
+        let made = Made::new(plan, gate)?;
+        let mut circuits = Self::default();
+        circuits.follow(plan, None, made, now);
+        Ok(circuits)
+    }
+
+    /// Goes by another plan, with circuits that were made for what is new in it. All others keep what they know and go by the
+    /// plan's numbers; a credential that changed is not the one that was refused.
+    pub(super) fn follow(&mut self, plan: &Plan, before: Option<&Plan>, made: Made, now: Instant) {
+        for number in plan.endpoint_numbers.kept() {
+            if let Some(gate) = self.endpoints.get_mut(number) {
+                gate.set_config(&endpoint_config(plan, number), now);
             }
-        };
-        let mut endpoints = Vec::with_capacity(plan.endpoints.len());
-        for (number, endpoint) in plan.endpoints.iter().enumerate() {
-            // An endpoint's rules are those of the first model that uses it: what refuses connections is found out the
-            // same way whatever was to be asked.
-            let config = plan
-                .deployments
-                .iter()
-                .find(|deployment| deployment.endpoint == number)
-                .and_then(|deployment| plan.models.get(deployment.model))
-                .map_or_else(BreakerConfig::default, |model| model.breaker.clone());
-            endpoints
-                .push(make(&config, format!("providers.{}.regions.{}", endpoint.provider, endpoint.region))?);
+            let headers =
+                |plan: &'_ Plan| plan.endpoints.get(number).map(|endpoint| endpoint.headers.clone());
+            if before.and_then(headers) != headers(plan) {
+                self.forgive(number);
+            }
         }
-        let mut deployments = Vec::with_capacity(plan.deployments.len());
-        for deployment in &plan.deployments {
-            let (config, name) = plan.models.get(deployment.model).map_or_else(
-                || (BreakerConfig::default(), ""),
-                |model| (model.breaker.clone(), &*model.name),
-            );
-            deployments.push(make(&config, format!("models.{name}.breaker"))?);
+        for number in plan.deployment_numbers.kept() {
+            if let Some(gate) = self.deployments.get_mut(number) {
+                gate.set_config(&deployment_config(plan, number), now);
+            }
         }
-        Ok(Self {
-            endpoint_of: plan.deployments.iter().map(|deployment| deployment.endpoint).collect(),
-            dead_credentials: vec![None; endpoints.len()],
-            missing_models: vec![false; deployments.len()],
-            early_endpoints: EarlyTrials::new(endpoints.len()),
-            early_deployments: EarlyTrials::new(deployments.len()),
-            endpoints,
-            deployments,
-        })
+        let (mut endpoints, mut deployments) = (made.endpoints.into_iter(), made.deployments.into_iter());
+        replace(&mut self.endpoints, &plan.endpoint_numbers, &mut endpoints);
+        replace(&mut self.deployments, &plan.deployment_numbers, &mut deployments);
+        renew(&mut self.dead_credentials, &plan.endpoint_numbers, |_| None);
+        renew(&mut self.missing_models, &plan.deployment_numbers, |_| false);
+        self.early_endpoints.follow(&plan.endpoint_numbers);
+        self.early_deployments.follow(&plan.deployment_numbers);
+        self.endpoint_of = plan.deployments.iter().map(|deployment| deployment.endpoint).collect();
+    }
+
+    /// An endpoint is asked with another credential from now on.
+    fn forgive(&mut self, endpoint: usize) {
+        if let Some(dead) = self.dead_credentials.get_mut(endpoint) {
+            *dead = None;
+        }
+        // What one account does not have, another may.
+        for (missing, at) in self.missing_models.iter_mut().zip(&self.endpoint_of) {
+            *missing &= *at != endpoint;
+        }
     }
 
     fn endpoint_of(&self, deployment: usize) -> usize {

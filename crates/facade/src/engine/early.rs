@@ -11,19 +11,22 @@
 
 use std::time::{Duration, Instant};
 
+use super::succession::{Numbers, renew};
+
 /// The least time between a place's last failure and an early trial there. A place is half-open twice a second at the most,
 /// for as many trials as its circuit admits, and callers are served again within a second of an outage's end.
 pub(super) const EARLY_TRIAL_AFTER: Duration = Duration::from_millis(500);
 
 /// When each of some places may be tried early.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct EarlyTrials {
     from: Vec<Option<Instant>>,
 }
 
 impl EarlyTrials {
-    pub(super) fn new(places: usize) -> Self {
-        Self { from: vec![None; places] }
+    /// Of what is new among some places, nothing is known.
+    pub(super) fn follow(&mut self, numbers: &Numbers) {
+        renew(&mut self.from, numbers, |_| None);
     }
 
     /// A place failed, and perhaps asked to be left alone for a while.
@@ -51,7 +54,8 @@ mod tests {
     #[test]
     fn a_place_is_left_alone_after_each_failure_and_as_long_as_it_asked() {
         let now = t0();
-        let mut early = EarlyTrials::new(2);
+        let mut early = EarlyTrials::default();
+        early.follow(&Numbers::first(2));
         assert_eq!(early.from(0), None);
         early.on_failure(0, None, now);
         assert_eq!(early.from(0), Some(now + EARLY_TRIAL_AFTER));

@@ -30,12 +30,14 @@ mod pick;
 mod places;
 mod plan;
 mod record;
+mod reload;
 mod rescue;
+mod succession;
 mod view;
 
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -63,6 +65,8 @@ use places::Places;
 #[derive(Debug)]
 pub struct Engine {
     plan: Arc<Plan>,
+    /// The plans before it that somebody may still go by.
+    former: Vec<Weak<Plan>>,
     registry: Registry,
     /// The registry's name of each deployment, by its number in the plan.
     ids: Vec<DeploymentId>,
@@ -89,6 +93,8 @@ pub struct Engine {
 /// One call in progress: its machine, and what it has running.
 #[derive(Debug)]
 struct CallState {
+    /// Its numbers stay what they are for as long as it runs.
+    _plan: Arc<Plan>,
     ask: Ask,
     began: Instant,
     machine: Call,
@@ -140,35 +146,31 @@ impl Engine {
     ) -> Result<Self, BuildError> {
         let own_selector = selector.is_some();
         let mut registry = parts::registry(selector)?;
-        let ids = parts::deployments(&plan, &mut registry, epoch.1)?;
+        let prices = PriceTable::builtin();
+        let entries = parts::entries(&plan, &prices, epoch.1)?;
+        let ids: Vec<_> = entries.into_iter().map(|(_, entry)| registry.insert(entry)).collect();
         let numbers = ids.iter().enumerate().map(|(number, id)| (*id, number)).collect();
-        let candidates = Candidates::new(&plan, &ids);
-        let circuits = Circuits::new(&plan, gate)?;
-        let budgets = plan.models.iter().map(|model| parts::budget(&model.retry)).collect();
-        let places = Places::new(&plan)?;
-        let hedges = vec![HedgeBudget::new(); plan.models.len()];
-        let learned = vec![Learned::new(); ids.len()];
-        let counters = vec![view::Counters::default(); ids.len()];
-        let refuse_to_continue = vec![false; ids.len()];
-        let (calls, prices) = (HashMap::new(), PriceTable::builtin());
-        Ok(Self {
-            plan,
+        let mut engine = Self {
+            former: Vec::new(),
             registry,
+            candidates: Candidates::new(&plan, &ids),
             ids,
-            candidates,
             numbers,
             own_selector,
-            circuits,
-            budgets,
-            hedges,
-            learned,
-            calls,
-            places,
-            counters,
-            refuse_to_continue,
+            circuits: Circuits::new(&plan, gate, epoch.0)?,
+            budgets: Vec::new(),
+            hedges: Vec::new(),
+            learned: Vec::new(),
+            calls: HashMap::new(),
+            places: Places::new(&plan)?,
+            counters: Vec::new(),
+            refuse_to_continue: Vec::new(),
             prices,
             epoch,
-        })
+            plan,
+        };
+        engine.begin_anew();
+        Ok(engine)
     }
 
     /// The plan it runs on.
@@ -239,6 +241,7 @@ impl Engine {
             machine.exclude(number);
         }
         let state = CallState {
+            _plan: Arc::clone(&self.plan),
             ask,
             began: now,
             machine,

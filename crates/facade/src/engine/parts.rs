@@ -24,14 +24,13 @@ pub(super) fn registry(selector: Option<Box<dyn Selector>>) -> Result<Registry, 
     })
 }
 
-/// Enters the deployments. `wall` is when: prices may depend on it.
-pub(super) fn deployments(
+/// What the registry is to know of each deployment in use, by its number. `wall` is when: prices may depend on it.
+pub(super) fn entries(
     plan: &Plan,
-    registry: &mut Registry,
+    prices: &PriceTable,
     wall: SystemTime,
-) -> Result<Vec<DeploymentId>, BuildError> {
-    let prices = PriceTable::builtin();
-    let insert = |deployment: &super::plan::Deployment| {
+) -> Result<Vec<(usize, Entry)>, BuildError> {
+    let entry = |(number, deployment): (usize, &super::plan::Deployment)| {
         let route = &deployment.route;
         let refused = |error: registry::ConfigError| BuildError::Machine {
             path: format!("target {route}"),
@@ -44,10 +43,10 @@ pub(super) fn deployments(
         entry.numbers.limits.tokens_per_minute = deployment.limits.tokens_per_minute.map(Into::into);
         entry.numbers.limits.concurrent = deployment.limits.concurrent;
         entry.numbers.price =
-            deployment.blended_price(&prices, wall).map(Price::new).transpose().map_err(refused)?;
-        Ok(registry.insert(entry))
+            deployment.blended_price(prices, wall).map(Price::new).transpose().map_err(refused)?;
+        Ok((number, entry))
     };
-    plan.deployments.iter().map(insert).collect()
+    plan.live_deployments().map(entry).collect()
 }
 
 pub(super) fn budget(retry: &Retry) -> Budget {

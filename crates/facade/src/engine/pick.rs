@@ -128,7 +128,7 @@ impl Engine {
     /// context is known to be no larger.
     pub(super) fn exclude_no_larger(&self, state: &mut CallState, deployment: usize) {
         let Some(failed) = self.plan.deployments.get(deployment) else { return };
-        for (number, other) in self.plan.deployments.iter().enumerate() {
+        for (number, other) in self.plan.live_deployments() {
             let no_larger = other.context.zip(failed.context).is_some_and(|(other, failed)| other <= failed);
             if no_larger || other.route.model == failed.route.model {
                 state.machine.exclude(u32::try_from(number).unwrap_or(u32::MAX));

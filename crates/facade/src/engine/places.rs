@@ -16,7 +16,8 @@ use registry::DeploymentId;
 use super::{
     Engine,
     event::{Action, CallId},
-    plan::{Deployment, Plan},
+    plan::Plan,
+    succession::renew,
 };
 use crate::error::BuildError;
 
@@ -38,6 +39,8 @@ struct Place {
 /// Limits and waiters.
 #[derive(Debug)]
 pub(super) struct Places {
+    /// The limit of a deployment of which nothing was learned.
+    unlearned: AimdLimit,
     places: Vec<Place>,
     waiters: VecDeque<CallId>,
     /// Nudged, and not heard of yet: each with the deployment whose place is kept.
@@ -50,20 +53,26 @@ impl Places {
     pub(super) fn new(plan: &Plan) -> Result<Self, BuildError> {
         let mut config = AimdConfig::default();
         (config.initial, config.max) = (MOST, MOST);
-        let limit = AimdLimit::new(config)
+        let unlearned = AimdLimit::new(config)
             .map_err(|error| BuildError::Machine { path: "places".to_owned(), message: error.to_string() })?;
-        let place = |deployment: &Deployment| Place {
-            limit: limit.clone(),
-            configured: deployment.limits.concurrent.map(Into::into),
-            lowered: None,
-            kept: 0,
-        };
-        Ok(Self {
-            places: plan.deployments.iter().map(place).collect(),
-            waiters: VecDeque::new(),
-            nudged: Vec::new(),
-            freed: Vec::new(),
-        })
+        let (waiters, nudged, freed) = (VecDeque::new(), Vec::new(), Vec::new());
+        let mut places = Self { unlearned, places: Vec::new(), waiters, nudged, freed };
+        places.follow(plan);
+        Ok(places)
+    }
+
+    /// Goes by another plan: what is new has nothing learned of it, and what the configuration sets holds from now on. Those
+    /// who wait may find a place where there was none.
+    pub(super) fn follow(&mut self, plan: &Plan) {
+        let unlearned = &self.unlearned;
+        let place = |_| Place { limit: unlearned.clone(), configured: None, lowered: None, kept: 0 };
+        renew(&mut self.places, &plan.deployment_numbers, place);
+        for (number, deployment) in plan.live_deployments() {
+            if let Some(place) = self.places.get_mut(number) {
+                place.configured = deployment.limits.concurrent.map(Into::into);
+            }
+            self.on_freed(number);
+        }
     }
 
     /// How many attempts may be in flight there, those aside for whom a place is kept.

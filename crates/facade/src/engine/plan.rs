@@ -1,7 +1,8 @@
 //! The topology that a configuration describes: endpoints, deployments, models and their tiers, named by small numbers.
 //!
-//! A plan is made once per configuration and never changes. The engine's state runs beside it, index by index; the driver
-//! finds in it what a request needs to leave (URL, headers, pool), prepared so that nothing is formatted a call.
+//! A plan is made once per configuration and never changes. The engine's state runs beside it, index by index, and outlives
+//! it: the next plan calls by the same numbers what it keeps (`succession`). The driver finds in it what a request needs to
+//! leave (URL, headers, pool), prepared so that nothing is formatted a call.
 
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
@@ -10,6 +11,7 @@ use transport::Pool;
 use url::Url;
 use wire::{Api, Dialect, PriceTable};
 
+use super::succession::Numbers;
 use crate::{
     config::{
         Config, HealthCheck, Hedge, Limits, Model, Price, Provider, Region, Retry, Routing, Strategy, Target,
@@ -19,7 +21,7 @@ use crate::{
 };
 
 /// Everything a configuration says, resolved.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan {
     /// Provider times region.
     pub(crate) endpoints: Vec<Endpoint>,
@@ -27,16 +29,23 @@ pub struct Plan {
     pub(crate) deployments: Vec<Deployment>,
     /// Public models, in the order of the file.
     pub(crate) models: Vec<ModelPlan>,
-    by_name: HashMap<Arc<str>, usize>,
+    /// Which numbers of these three are in use.
+    pub(crate) endpoint_numbers: Numbers,
+    pub(crate) deployment_numbers: Numbers,
+    pub(crate) model_numbers: Numbers,
+    /// How many plans came before it.
+    pub(crate) generation: u64,
+    pub(super) by_name: HashMap<Arc<str>, usize>,
     near: HashMap<String, Vec<Arc<str>>>,
     regions: Vec<Arc<str>>,
 }
 
 /// An endpoint: where requests go, with what.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
     pub provider: Arc<str>,
     pub region: Arc<str>,
+    pub base_url: Url,
     pub dialect: Dialect,
     pub pool: Arc<Pool>,
     /// The credential and the configured headers; its sensitive values are marked.
@@ -51,7 +60,7 @@ pub(crate) struct Endpoint {
 }
 
 /// A deployment: a model at an endpoint.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Deployment {
     pub endpoint: usize,
     pub route: Route,
@@ -71,7 +80,7 @@ pub(crate) struct Deployment {
 }
 
 /// A public model.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ModelPlan {
     pub name: Arc<str>,
     /// Deployments by tier, tier 0 first.
@@ -87,14 +96,7 @@ pub(crate) struct ModelPlan {
 impl Plan {
     /// Resolves a configuration that has passed [`Config::check`]; what a check would have refused is left out.
     pub fn new(config: &Config) -> Self {
-        let mut plan = Self {
-            endpoints: Vec::new(),
-            deployments: Vec::new(),
-            models: Vec::new(),
-            by_name: HashMap::new(),
-            near: HashMap::new(),
-            regions: Vec::new(),
-        };
+        let mut plan = Self::default();
         let mut endpoint_of: HashMap<(&str, &str), usize> = HashMap::new();
         for (provider_name, provider) in &config.providers {
             for (region_name, region) in &provider.regions {
@@ -149,7 +151,15 @@ impl Plan {
         }
         plan.name_places(config);
         plan.check_composite_endpoints();
+        plan.number();
         plan
+    }
+
+    /// In the order of the file, as long as no plan came before.
+    fn number(&mut self) {
+        self.endpoint_numbers = Numbers::first(self.endpoints.len());
+        self.deployment_numbers = Numbers::first(self.deployments.len());
+        self.model_numbers = Numbers::first(self.models.len());
     }
 
     fn name_places(&mut self, config: &Config) {
@@ -225,9 +235,22 @@ impl Plan {
         sent.is_some_and(|sent| sent == api || translates)
     }
 
+    /// The deployments in use with their numbers, in the order of the file.
+    pub(crate) fn live_deployments(&self) -> impl Iterator<Item = (usize, &Deployment)> {
+        let numbers = self.deployment_numbers.live.iter();
+        numbers.filter_map(|&number| Some((number, self.deployments.get(number)?)))
+    }
+
+    /// The endpoints in use with their numbers, in the order of the file.
+    pub(crate) fn live_endpoints(&self) -> impl Iterator<Item = (usize, &Endpoint)> {
+        let numbers = self.endpoint_numbers.live.iter();
+        numbers.filter_map(|&number| Some((number, self.endpoints.get(number)?)))
+    }
+
     /// The names of the public models, in the order of the file.
     pub fn model_names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.models.iter().map(|model| &model.name)
+        let models = self.model_numbers.live.iter().filter_map(|&number| self.models.get(number));
+        models.map(|model| &model.name)
     }
 }
 
@@ -268,6 +291,7 @@ impl Endpoint {
         Self {
             provider: provider_name.into(),
             region: region_name,
+            base_url: region.base_url.clone(),
             dialect: provider.dialect,
             pool: Arc::new(pool),
             headers,

@@ -32,10 +32,12 @@ pub struct Recorded {
 impl Plan {
     /// The number of a deployment.
     pub fn deployment(&self, provider: &str, region: &str, model: &str) -> Option<usize> {
-        self.deployments.iter().position(|deployment| {
+        let mut deployments = self.live_deployments();
+        let (number, _) = deployments.find(|(_, deployment)| {
             let Route { provider: p, region: r, model: m, .. } = &deployment.route;
             **p == *provider && **r == *region && **m == *model
-        })
+        })?;
+        Some(number)
     }
 
     /// Where a deployment is.

@@ -72,7 +72,8 @@ pub struct RetryBudgetStatus {
 impl Engine {
     /// The state of every deployment, in the plan's order.
     pub fn deployments(&self, now: Instant) -> Vec<DeploymentStatus> {
-        (0..self.ids.len()).filter_map(|number| self.deployment_status(number, now)).collect()
+        let numbers = self.plan.deployment_numbers.live.iter();
+        numbers.filter_map(|&number| self.deployment_status(number, now)).collect()
     }
 
     /// The state of one deployment, by its number in the plan.
@@ -116,12 +117,9 @@ impl Engine {
             balance: budget.balance(),
             capacity: budget.capacity(),
         };
-        self.plan
-            .models
-            .iter()
-            .zip(&self.budgets)
-            .map(|(model, budget)| (Arc::clone(&model.name), status(budget)))
-            .collect()
+        let numbers = self.plan.model_numbers.live.iter();
+        let models = numbers.filter_map(|&number| self.plan.models.get(number).zip(self.budgets.get(number)));
+        models.map(|(model, budget)| (Arc::clone(&model.name), status(budget))).collect()
     }
 
     /// Every candidate with the terms of its score, the choice, and why the others lost; tier by tier. Changes nothing.
@@ -155,8 +153,8 @@ impl Engine {
                 && &*route.region == region
                 && model.is_none_or(|model| model == &*route.model)
         };
-        let deployments = self.plan.deployments.iter().zip(&self.ids);
-        deployments.filter(|(deployment, _)| is_meant(&deployment.route)).map(|(_, id)| *id).collect()
+        let deployments = self.plan.live_deployments().filter(|(_, deployment)| is_meant(&deployment.route));
+        deployments.filter_map(|(number, _)| self.ids.get(number).copied()).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::world::{Happens, What, plan};
+use super::world::{Happens, Shape, What, plan};
 use outrigger::{
     Notice,
     engine::{Action, Ask, AttemptFailure, CallId, Engine, Event, Mode, Plan},
@@ -57,7 +57,8 @@ pub(crate) struct Harbour {
     pub(crate) ended: u64,
     pub(crate) begun: u64,
     /// Until when each deployment asked to be left alone.
-    waits: BTreeMap<usize, Instant>,
+    pub(crate) waits: BTreeMap<usize, Instant>,
+    pub(crate) shape: Shape,
     /// Every action, event by event, as it was asked for.
     pub(crate) asked_for: Vec<String>,
 }
@@ -81,6 +82,7 @@ impl Harbour {
             ended: 0,
             begun: 0,
             waits: BTreeMap::new(),
+            shape: Shape::default(),
             asked_for: Vec::new(),
         }
     }
@@ -179,12 +181,12 @@ impl Harbour {
                     "{mode:?} after a part was given: {}",
                     caller.given
                 );
-                if mode == Mode::Continue {
-                    assert_eq!(&*self.engine.deployments(self.now)[deployment].model, "deepseek-v3.2");
-                }
                 assert!(mode == Mode::Fresh || caller.running.is_empty(), "one rescue at a time");
                 assert!(self.now < caller.until(), "an attempt after the deadline");
-                let at = self.engine.deployments(self.now)[deployment].clone();
+                let at = self.engine.deployment_status(deployment, self.now);
+                assert!(at.is_some(), "nobody is sent where nothing is");
+                let at = at.unwrap();
+                assert!(mode != Mode::Continue || &*at.model == "deepseek-v3.2");
                 assert!(!caller.residency || &*at.region == "eu-west", "residency broken: {}", at.region);
                 assert!(caller.what.suits(&at.provider), "{:?} at {}", caller.what, at.provider);
                 // Who has begun to answer could read it, whatever another place of its model said.
@@ -242,11 +244,11 @@ impl Harbour {
     }
 
     fn note_too_long(&mut self, call: CallId, attempt: u8) {
-        let deployments = self.engine.deployments(self.now);
         // A continuation is longer than the request, and may be too long where that is not.
         if let Some(caller) = self.callers.get_mut(&call).filter(|caller| !caller.given) {
             let at = caller.running.iter().find(|(running, _)| *running == attempt);
-            caller.too_long.extend(at.map(|(_, deployment)| deployments[*deployment].model.to_string()));
+            let status = at.and_then(|(_, deployment)| self.engine.deployment_status(*deployment, self.now));
+            caller.too_long.extend(status.map(|at| at.model.to_string()));
         }
     }
 
@@ -257,9 +259,11 @@ impl Harbour {
     }
 
     pub(crate) fn asked(&mut self, what: What, stream: bool, single: bool, residency: bool) {
+        let plan = Arc::clone(self.engine.plan());
+        let Ok(known) = plan.ask(if what.draft { "draft" } else { "chat" }, None) else { return };
         let call = CallId(self.begun);
         self.begun += 1;
-        let mut ask = Ask::new(what.draft.into(), stream);
+        let mut ask = Ask::new(known.model, stream);
         (ask.api, ask.translates) = (what.api, what.translates);
         ask.single = single;
         ask.rescuable = true;

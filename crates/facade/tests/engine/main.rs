@@ -4,6 +4,7 @@
 
 mod harbour;
 mod pauses;
+mod reloads;
 mod world;
 
 use std::{

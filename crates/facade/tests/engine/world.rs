@@ -11,34 +11,71 @@ use outrigger::{
 };
 use proptest::prelude::*;
 
-/// The configuration; each deployment may have so many attempts in flight.
-pub(crate) fn plan(places: Option<u32>) -> Arc<Plan> {
-    let mut provider = Provider::openai();
-    for region in ["us-east", "eu-west", "ap-southeast"] {
-        provider = provider.region(region, &format!("http://{region}.sim.invalid/v1")).unwrap();
+/// What a reload may change.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    /// Which regions there are, and whether each has another base URL than at first.
+    pub(crate) regions: Vec<(&'static str, bool)>,
+    /// Whether the second public model is there.
+    pub(crate) draft: bool,
+    pub(crate) failure_threshold: u32,
+    pub(crate) weight: f64,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        let regions = REGIONS.map(|region| (region, false)).to_vec();
+        Self { regions, draft: true, failure_threshold: 5, weight: 1.0 }
     }
-    let targets = [
-        Target::new("holysheep", "gpt-4.1").regions(["us-east", "eu-west"]),
-        Target::new("holysheep", "deepseek-v3.2").tier(1).continues(true),
-    ];
+}
+
+const REGIONS: [&str; 3] = ["us-east", "eu-west", "ap-southeast"];
+
+pub(crate) fn shapes() -> impl Strategy<Value = Shape> {
+    let regions = proptest::sample::subsequence(REGIONS.to_vec(), 1..=3).prop_flat_map(|regions| {
+        regions.into_iter().map(|region| (Just(region), any::<bool>())).collect::<Vec<_>>()
+    });
+    (regions, any::<bool>(), 2_u32..9, 0.1_f64..3.0).prop_map(
+        |(regions, draft, failure_threshold, weight)| Shape { regions, draft, failure_threshold, weight },
+    )
+}
+
+/// The configuration at first; each deployment may have so many attempts in flight.
+pub(crate) fn plan(places: Option<u32>) -> Arc<Plan> {
+    Arc::new(Plan::new(&config(places, &Shape::default())))
+}
+
+pub(crate) fn config(places: Option<u32>, shape: &Shape) -> Config {
+    let mut provider = Provider::openai();
+    for (region, moved) in &shape.regions {
+        let url = format!("http://{region}.{}.invalid/v1", if *moved { "moved" } else { "sim" });
+        provider = provider.region(*region, &url).unwrap();
+    }
+    let near: Vec<_> =
+        shape.regions.iter().map(|(region, _)| *region).filter(|region| *region != "ap-southeast").collect();
+    // Without a region it is nowhere.
+    let gpt = || {
+        (!near.is_empty())
+            .then(|| Target::new("holysheep", "gpt-4.1").regions(near.clone()).weight(shape.weight))
+    };
+    let deepseek = Target::new("holysheep", "deepseek-v3.2").tier(1).continues(true);
     let mut claude = Provider::anthropic().region("eu-west", "http://claude.sim.invalid/v1").unwrap();
     for (_, region) in provider.regions.iter_mut().chain(&mut claude.regions) {
         region.limits.concurrent = places.and_then(std::num::NonZeroU32::new);
     }
+    let mut chat = Model::new(gpt().into_iter().chain([deepseek]));
+    chat.breaker.failure_threshold = shape.failure_threshold;
+    let mut config =
+        Config::new().provider("holysheep", provider).provider("claude", claude).model("chat", chat);
     // Another public model, of the first one's deployments and of one of another dialect, whose slow attempts are hedged.
-    let shared = [
-        Target::new("holysheep", "gpt-4.1").regions(["us-east", "eu-west"]),
-        Target::new("claude", "claude-haiku-4-5").tier(1),
-    ];
-    let mut draft = Model::new(shared);
-    draft.hedge.enabled = true;
-    let config = Config::new()
-        .provider("holysheep", provider)
-        .provider("claude", claude)
-        .model("chat", Model::new(targets))
-        .model("draft", draft);
+    if shape.draft {
+        let haiku = Target::new("claude", "claude-haiku-4-5").tier(1);
+        let mut draft = Model::new(gpt().into_iter().chain([haiku]));
+        draft.hedge.enabled = true;
+        config = config.model("draft", draft);
+    }
     config.check().unwrap();
-    Arc::new(Plan::new(&config))
+    config
 }
 
 /// What happens next, somewhere.

@@ -24,6 +24,7 @@ mod places;
 mod reach;
 mod recovery;
 mod refusals;
+mod reload;
 mod rescue;
 mod stateful;
 mod streams;
