@@ -20,6 +20,7 @@ use crate::{
     outgoing::Outgoing,
     reader::{Progress, Reader},
     request::Request,
+    room::Taken,
     shared::Shared,
 };
 
@@ -83,7 +84,7 @@ pub(crate) async fn run(
     if !status.is_success() {
         let mut reader = Reader::plain(body);
         // Of a refusal that breaks off or dawdles, what came is all that is known.
-        let mut held = Held::default();
+        let mut held = Held::of(Taken::of(None));
         let _ended =
             tokio::time::timeout(REFUSAL_TIME, hold(&mut reader, wire::MAX_ERROR_BODY, &mut held)).await;
         return refused(&shared, &form, head, held.into_bytes());
@@ -96,15 +97,17 @@ pub(crate) async fn run(
         return first_content(head, reader).await;
     }
     let mut reader = Reader::plain(body);
-    let mut held = Held::default();
-    match hold(&mut reader, shared.max_held, &mut held).await {
+    // What cannot flow is held whatever there is room for.
+    let must_be_whole = outgoing.request.is_stream() || form.is_translated();
+    let mut held = Held::of(Taken::of(shared.holding.all.as_ref().filter(|_| !must_be_whole)));
+    match hold(&mut reader, shared.holding.each, &mut held).await {
         // A form can be changed only when it is all there, and nobody reads what is no stream as one.
-        Progress::Read { .. } if outgoing.request.is_stream() || form.is_translated() => {
+        Progress::Read { .. } if must_be_whole => {
             failed(AttemptFailure { status: Some(status.as_u16()), ..AttemptFailure::new(Class::Malformed) })
         }
         Progress::Read { .. } => {
             // Larger than may be held: it flows from here, and can no longer be retried.
-            Ended::Speaking { head, reader: Box::new(reader.starting_with(held.into_bytes())) }
+            Ended::Speaking { head, reader: Box::new(reader.starting_with(held.into_flowing())) }
         }
         Progress::Broken(class) => {
             failed(AttemptFailure { status: Some(status.as_u16()), ..AttemptFailure::new(class) })
@@ -148,22 +151,30 @@ async fn first_content(mut head: Head, mut reader: Reader) -> Ended {
 }
 
 /// What was read of a plain body: a copy is made only when it came in several pieces.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Held {
     first: Bytes,
     all: BytesMut,
+    taken: Taken,
 }
 
 impl Held {
-    fn push(&mut self, chunk: Bytes) {
+    fn of(taken: Taken) -> Self {
+        Self { first: Bytes::new(), all: BytesMut::new(), taken }
+    }
+
+    /// Holds a chunk; `false` where there was no room for it, and it is held all the same.
+    fn push(&mut self, chunk: Bytes) -> bool {
+        let has_room = self.taken.take(chunk.len());
         if self.len() == 0 {
             self.first = chunk;
-            return;
+            return has_room;
         }
         if self.all.is_empty() {
             self.all.extend_from_slice(&self.first);
         }
         self.all.extend_from_slice(&chunk);
+        has_room
     }
 
     fn len(&self) -> usize {
@@ -173,19 +184,26 @@ impl Held {
     fn into_bytes(self) -> Bytes {
         if self.all.is_empty() { self.first } else { self.all.freeze() }
     }
+
+    /// The same, with the room that they take: it is given back when the last of them has gone.
+    fn into_flowing(mut self) -> Bytes {
+        let taken = std::mem::replace(&mut self.taken, Taken::of(None));
+        taken.around(self.into_bytes())
+    }
 }
 
-/// Reads a plain body to its end, or to more than `limit` bytes.
+/// Reads a plain body to its end, or to more than `limit` bytes, or to more than there is room for.
 ///
 /// # Cancel safety
 /// What was read before its future is dropped stands in `held`.
 async fn hold(reader: &mut Reader, limit: usize, held: &mut Held) -> Progress {
     loop {
         let progress = poll_fn(|cx| reader.poll_read(cx)).await;
+        let mut has_room = true;
         while let Some(chunk) = reader.take_ready() {
-            held.push(chunk);
+            has_room &= held.push(chunk);
         }
-        if held.len() > limit || !matches!(progress, Progress::Read { .. }) {
+        if held.len() > limit || !has_room || !matches!(progress, Progress::Read { .. }) {
             return progress;
         }
     }

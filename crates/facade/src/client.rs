@@ -17,6 +17,7 @@ use crate::{
     health,
     observe::Observer,
     request::Request,
+    room::{Holding, Room},
     shared::{MakeGate, Shared, now},
 };
 
@@ -159,6 +160,7 @@ pub struct ClientBuilder {
     observers: Vec<Arc<dyn Observer>>,
     seed: Option<u64>,
     max_held: Option<usize>,
+    room: Option<Arc<dyn Room>>,
     max_in_progress: Option<usize>,
     last_resort: Option<Arc<LastResort>>,
 }
@@ -217,6 +219,13 @@ impl ClientBuilder {
     #[must_use]
     pub fn max_held_answer(mut self, bytes: usize) -> Self {
         self.max_held = Some(bytes);
+        self
+    }
+
+    /// Room for what is held of plain answers over all calls. Default: as much as each call may hold.
+    #[must_use]
+    pub fn room(mut self, room: Arc<dyn Room>) -> Self {
+        self.room = Some(room);
         self
     }
 
@@ -281,10 +290,10 @@ impl ClientBuilder {
         let engine = Engine::with_parts(plan, epoch, self.selector, gate)?;
         let transport = self.transport.unwrap_or_else(|| Arc::new(transport::ReqwestTransport::new()));
         let seed = self.seed.unwrap_or_else(random_seed);
-        let max_held = self.max_held.unwrap_or(8 << 20);
+        let holding = Holding { each: self.max_held.unwrap_or(8 << 20), all: self.room };
         let max_in_progress = self.max_in_progress.unwrap_or(usize::MAX);
         let shared =
-            Arc::new(Shared::new(engine, transport, self.observers, seed, max_held, max_in_progress, epoch));
+            Arc::new(Shared::new(engine, transport, self.observers, seed, holding, max_in_progress, epoch));
         let checks = Arc::new(health::Checks::start(&shared));
         Ok(Client { shared, checks, last_resort: self.last_resort, gate: self.gate })
     }

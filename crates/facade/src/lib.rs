@@ -66,6 +66,7 @@ pub mod reach;
 mod reader;
 mod request;
 mod rescue;
+mod room;
 mod shared;
 mod splice;
 mod stream;
@@ -80,6 +81,7 @@ pub use estimate::CostEstimate;
 pub use fallback::Fallback;
 pub use observe::{FallbackResult, HedgeResult, Notice, Observer, Outcome, RescueResult, Route};
 pub use request::Request;
+pub use room::Room;
 pub use stream::AnswerStream;
 pub use trace::{SpanId, TraceContext};
 

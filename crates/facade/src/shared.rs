@@ -19,6 +19,7 @@ use crate::{
     memory::Memory,
     nudges::{Listener, Nudges},
     observe::{Notice, Observer},
+    room::Holding,
 };
 
 /// Makes a gate of the user's own.
@@ -31,7 +32,7 @@ pub(crate) struct Shared {
     /// What new calls and new attempts go by. Swapped while the engine is locked, so that it is never older than the engine's.
     plan: Mutex<Arc<Plan>>,
     pub transport: Arc<dyn Transport>,
-    pub max_held: usize,
+    pub holding: Holding,
     pub max_in_progress: usize,
     observers: Vec<Arc<dyn Observer>>,
     nudges: Nudges,
@@ -62,7 +63,7 @@ impl Shared {
         transport: Arc<dyn Transport>,
         observers: Vec<Arc<dyn Observer>>,
         seed: u64,
-        max_held: usize,
+        holding: Holding,
         max_in_progress: usize,
         epoch: (Instant, SystemTime),
     ) -> Self {
@@ -71,7 +72,7 @@ impl Shared {
             engine: Mutex::new(engine),
             memory: Mutex::default(),
             transport,
-            max_held,
+            holding,
             max_in_progress,
             observers,
             nudges: Nudges::default(),

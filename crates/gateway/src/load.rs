@@ -10,6 +10,9 @@ use std::sync::{
 };
 
 use bytes::Bytes;
+use outrigger::Room;
+
+use crate::settings::Settings;
 
 /// The bounds, and what is taken of them.
 #[derive(Debug)]
@@ -50,9 +53,25 @@ impl Load {
         Arc::new(Self { requests: Gauge::new(max_requests), bytes: Gauge::new(max_bytes) })
     }
 
+    /// The bounds that settings give.
+    pub(crate) fn of(settings: &Settings) -> Arc<Self> {
+        Self::new(u64::from(settings.max_concurrent), settings.max_buffered.0)
+    }
+
     /// A place for one request, or `None` when all are taken.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Seat> {
         self.requests.take(1).then(|| Seat { load: Arc::clone(self), bytes: 0 })
+    }
+}
+
+/// What the client holds of answers is held here too.
+impl Room for Load {
+    fn take(&self, bytes: usize) -> bool {
+        self.bytes.take(bytes as u64)
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.bytes.give_back(bytes as u64);
     }
 }
 

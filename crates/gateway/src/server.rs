@@ -28,6 +28,8 @@ const OPERATORS: u32 = 256;
 pub(crate) struct Parts {
     /// The client, built with `watch` as an observer.
     pub(crate) client: Client,
+    /// How much is taken on at once, what the client holds included.
+    pub(crate) load: Arc<Load>,
     /// Who watches the client.
     pub(crate) watch: Watch,
     /// The callers' keys.
@@ -43,7 +45,7 @@ pub(crate) struct Parts {
 /// # Errors
 /// An address that cannot be had, with its name.
 pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, StartError> {
-    let Parts { client, watch, keys, mut clerks, world } = parts;
+    let Parts { client, load, watch, keys, mut clerks, world } = parts;
     clerks.push(Arc::new(watch.clone()));
     clerks.push(Arc::new(Settle));
     let (control, phases) = phases();
@@ -64,7 +66,7 @@ pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, 
         keys,
         clerks: clerks.clone(),
         phases: phases.clone(),
-        load: Load::new(u64::from(settings.max_concurrent), settings.max_buffered.0),
+        load,
         max_body: settings.max_body.0,
         body_timeout: settings.body_timeout,
         early_status: settings.early_status.0,

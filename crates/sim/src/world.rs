@@ -205,6 +205,13 @@ impl World {
         Ok(())
     }
 
+    /// Forgets the answers that wait for a next request, everywhere.
+    pub fn forget_answers(&self) {
+        for index in 0..self.inner.places.len() {
+            self.place(index).state.prepared.clear();
+        }
+    }
+
     /// Sets how many requests a region admits from now on; `None` for any number.
     ///
     /// # Errors

@@ -1,8 +1,13 @@
 //! Every kind of request keeps what chat promises: a failure before the first content is nobody's business, one after it is told.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
 use bytes::Bytes;
 use outrigger::{
-    AnswerBody, Api, CallError, Config, Request, RequestError,
+    AnswerBody, Api, CallError, Config, Request, RequestError, Room,
     config::{Model, Provider, Target},
     wire::Class,
 };
@@ -231,6 +236,33 @@ async fn what_no_target_can_serve_is_refused_before_anything_is_sent() {
 fn embeddings_are_never_streamed() {
     let body = r#"{"model":"chat","input":"ahoy","stream":true}"#;
     assert!(matches!(Request::embeddings(body), Err(RequestError::NeverStreams { .. })));
+}
+
+/// Room for so many bytes, and no more.
+#[derive(Debug)]
+struct Narrow(AtomicUsize);
+
+impl Room for Narrow {
+    fn take(&self, bytes: usize) -> bool {
+        self.0.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(bytes)).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Relaxed);
+    }
+}
+
+/// **What there is no room for flows**, and what was taken comes back. Fails if answers are held uncounted, or counted twice.
+#[tokio::test(start_paused = true)]
+async fn a_plain_answer_without_room_flows_and_one_with_room_is_held() {
+    for (bytes, is_held) in [(16, false), (1 << 20, true)] {
+        let room = Arc::new(Narrow(AtomicUsize::new(bytes)));
+        let harbour = harbour_with(alike(), both, |builder| builder.room(Arc::clone(&room) as Arc<dyn Room>));
+        let answer = harbour.client.send(request(Api::Chat, false)).await.unwrap();
+        assert_eq!(matches!(answer.body, AnswerBody::Whole { .. }), is_held);
+        assert!(is_all(Api::Chat, false, &answer.bytes().await.unwrap()));
+        assert_eq!(room.0.load(Relaxed), bytes);
+    }
 }
 
 /// An answer too long to be held flows, and is watched to its end all the same.

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Args as ClapArgs;
-use outrigger::Client;
+use outrigger::{Client, Room};
 use tracing::info;
 
 use super::{Env, Failed, block_on, out, read, warn_of_open_admin};
@@ -15,6 +15,7 @@ use crate::{
     clerk::Clerk,
     descriptors,
     file::File,
+    load::Load,
     log::{self, access::AccessLog, changes},
     replay::Recorder,
     server::{self, Parts, Running},
@@ -84,17 +85,19 @@ async fn serve(
     let mut signals = Signals::listen()?;
     let watch = Watch::new();
     let max_held = usize::try_from(file.settings.max_held_answer.0).unwrap_or(usize::MAX);
+    let load = Load::of(&file.settings);
     let client = Client::builder()
         .config(file.config)
         .observer(watch.clone())
         .observer(changes::tell)
         .max_held_answer(max_held)
+        .room(Arc::clone(&load) as Arc<dyn Room>)
         .build()?;
     let spent = Arc::new(InMemory::default());
     let keys = Arc::new(Keys::new(file.keys, Arc::clone(&spent) as Arc<dyn Spent>));
     let mut clerks: Vec<Arc<dyn Clerk>> = vec![spent, Arc::new(AccessLog)];
     clerks.extend(recorder.map(|recorder| recorder as Arc<dyn Clerk>));
-    let parts = Parts { client, watch, keys, clerks, world: None };
+    let parts = Parts { client, load, watch, keys, clerks, world: None };
     let running = server::start(&file.settings, parts).await?;
     out::note(format_args!("listening {}", running.listen_url()));
     out::note(format_args!("admin {}", running.admin_url()));

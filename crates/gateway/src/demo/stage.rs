@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     cli::{Failed, out},
+    load::Load,
     server::{self, Parts, Running},
     settings::Settings,
     signals::Signals,
@@ -62,6 +63,7 @@ impl Stage {
         let world = Some(regions.world().clone());
         let parts = Parts {
             client: client.clone(),
+            load: Load::of(&settings),
             watch,
             keys: std::sync::Arc::default(),
             clerks: Vec::new(),

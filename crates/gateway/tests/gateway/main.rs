@@ -25,6 +25,8 @@ mod limits;
 mod litellm;
 mod logs;
 mod manager;
+#[cfg(target_os = "linux")]
+mod memory;
 mod operators;
 mod ops;
 mod replay;
