@@ -6,6 +6,7 @@
 //! target folder and one profile, and none sets flags for all compilations, so nothing is built twice for the flags' sake.
 
 use crate::clients;
+use crate::deploy;
 use crate::failure::Failure;
 use crate::fuzz;
 use crate::layers;
@@ -43,6 +44,7 @@ pub(crate) fn run(workspace: &Workspace, length: Length) -> Result<(), Failure> 
     cargo(&["build", "--workspace", "--lib", "--bins", "--tests", "--examples"])?;
     clients::run_against(workspace, &clients::built_program(workspace))?;
     metrics::run_against(workspace, &clients::built_program(workspace))?;
+    deploy::run(workspace)?;
     tests(workspace, length)
 }
 

@@ -6,6 +6,7 @@
 
 mod ci;
 mod clients;
+mod deploy;
 mod failure;
 mod faults;
 mod fuzz;
@@ -29,6 +30,7 @@ usage: cargo xtask VERB
   docs          the documentation, warnings refused
   clients       real client libraries against the real gateway
   metrics       what Prometheus' promtool says of the metrics and the alerts
+  deploy        what hadolint, systemd and Kubernetes' schemas say of deploy/
   faults        what comes of every fault, measured and written to docs/faults.md
   fuzz          the fuzz targets of wire, a minute each";
 
@@ -61,6 +63,7 @@ fn run(words: &[&str]) -> Option<Result<(), Failure>> {
         ["docs"] => ci::docs,
         ["clients"] => clients::run,
         ["metrics"] => metrics::run,
+        ["deploy"] => deploy::run,
         ["faults"] => faults::run,
         ["fuzz"] => fuzz::run,
         ["help" | "--help" | "-h"] => {

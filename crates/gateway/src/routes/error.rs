@@ -14,7 +14,10 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use outrigger::{AttemptRecord, CallError, RequestError};
 
-use super::words::{self, Words};
+use super::{
+    codes,
+    words::{self, Words},
+};
 
 /// The longest wait that an SDK honours; a longer one is no use to it.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -36,6 +39,10 @@ pub(crate) struct ApiError {
 impl ApiError {
     /// A fault of the caller's own: trying again will not help.
     pub(crate) fn caller(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        debug_assert!(
+            codes::is_known(code),
+            "`{code}` belongs into the list of codes and into docs/troubleshooting.md"
+        );
         Self {
             status,
             code,

@@ -5,6 +5,7 @@
 
 mod body;
 mod call;
+mod codes;
 mod early;
 pub(crate) mod error;
 mod models;

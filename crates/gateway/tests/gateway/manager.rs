@@ -9,7 +9,10 @@ use std::{
 use sim::{Fault, When};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::support::{Gateway, outrigger, post, question, soon};
+use crate::{
+    commands::check,
+    support::{Gateway, outrigger, post, question, soon},
+};
 
 /// The manager's socket, and what names it in the environment.
 struct Manager {
@@ -111,4 +114,13 @@ async fn a_watchdog_hears_of_it_again_and_again() {
     for _ in 0..3 {
         assert_eq!(manager.hears().await, "WATCHDOG=1");
     }
+}
+
+#[tokio::test]
+async fn the_configuration_in_the_example_for_kubernetes_is_sound() {
+    let manifest = include_str!("../../../../deploy/kubernetes.yaml");
+    let (_, rest) = manifest.split_once("  outrigger.toml: |\n").unwrap();
+    let (text, _) = rest.split_once("\n---\n").unwrap();
+    let run = check(&text.replace("${OPENAI_API_KEY}", "sk-x"), &[]).await;
+    assert_eq!(run.code, Some(0), "{}{}", run.out, run.err);
 }
