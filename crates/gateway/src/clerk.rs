@@ -9,14 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Method, StatusCode, request::Parts};
-use outrigger::{Api, Notice, Observer, Outcome};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, request::Parts};
+use outrigger::{Api, Notice, Observer, Outcome, SpanId, TraceContext};
 
 use crate::{auth::pass::Pass, request_id::RequestId, story::Story};
 
 /// Keeps a record of requests. It is told on the request's own task, so it must be quick and must not block. What a clerk does not
 /// care for it need not hear.
 pub(crate) trait Clerk: Send + Sync {
+    /// A request begins. A clerk may give it a place in a trace, and say so in its headers.
+    fn opened(&self, _subject: &mut Subject, _headers: &mut HeaderMap) {}
+
     /// Something happened to a request on its way. [`Notice::CallEnded`] is the last, and comes before the answer's last byte.
     fn notice(&self, _subject: &Subject, _notice: &Notice) {}
 
@@ -63,8 +66,18 @@ pub(crate) struct Subject {
     /// Of its body.
     pub(crate) bytes: usize,
     pub(crate) began: Instant,
-    /// The trace that its caller began.
-    pub(crate) traceparent: Option<HeaderValue>,
+    /// Its place in a trace, where its caller or a clerk traces it.
+    pub(crate) trace: Option<Trace>,
+}
+
+/// A place in a trace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trace {
+    /// The span whose children the attempts are: the request's own where it is traced here, else its caller's.
+    pub(crate) context: TraceContext,
+    /// The caller's span, where the request has one of its own.
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "only spans have parents"))]
+    pub(crate) parent: Option<SpanId>,
 }
 
 impl Subject {
@@ -81,7 +94,7 @@ impl Subject {
             region: head.headers.get("x-outrigger-region").and_then(|name| name.to_str().ok()).map(Arc::from),
             bytes: 0,
             began,
-            traceparent: head.headers.get("traceparent").cloned(),
+            trace: TraceContext::of(&head.headers).map(|context| Trace { context, parent: None }),
         }
     }
 }
@@ -108,7 +121,10 @@ impl fmt::Debug for Clerks {
 
 impl Clerks {
     /// Opens the account of a request.
-    pub(crate) fn open(&self, subject: Subject) -> Account {
+    pub(crate) fn open(&self, mut subject: Subject, headers: &mut HeaderMap) -> Account {
+        for clerk in &*self.0 {
+            clerk.opened(&mut subject, headers);
+        }
         let entry = Entry { story: Story::new(subject.began), is_over: false };
         Account { subject, clerks: self.clone(), entry: Mutex::new(entry) }
     }

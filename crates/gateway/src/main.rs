@@ -20,6 +20,8 @@ mod litellm;
 mod load;
 mod log;
 mod metrics;
+#[cfg(feature = "otel")]
+mod otel;
 mod outflow;
 mod phase;
 mod query;
@@ -34,6 +36,8 @@ mod signals;
 mod simulate;
 mod story;
 mod supervisor;
+#[cfg(not(feature = "otel"))]
+mod untraced;
 mod watch;
 
 use std::process::ExitCode;

@@ -9,7 +9,7 @@ use std::{
 
 use http::StatusCode;
 use outrigger::{
-    Notice, Outcome, Route,
+    Notice, Outcome, Route, SpanId,
     wire::{Class, Usage},
 };
 
@@ -38,6 +38,9 @@ pub(crate) struct Story {
 #[derive(Clone, Debug)]
 pub(crate) struct Tried {
     pub(crate) route: Route,
+    /// Its name in a trace, as its provider was told.
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "only spans have names"))]
+    pub(crate) span: Option<SpanId>,
     /// How it failed; none when it did not.
     pub(crate) class: Option<Class>,
     /// The provider's status, where a failure had one.
@@ -76,10 +79,11 @@ impl Story {
     pub(crate) fn note(&mut self, notice: &Notice, now: Instant) {
         self.ended = now;
         match notice {
-            Notice::AttemptEnded { route, class, status, took, .. } => {
+            Notice::AttemptEnded { route, span, class, status, took, .. } => {
                 let began = now.checked_sub(*took).unwrap_or(now);
                 self.tried.push(Tried {
                     route: route.clone(),
+                    span: *span,
                     class: *class,
                     status: *status,
                     began,
@@ -141,8 +145,14 @@ mod tests {
         let mut story = Story::new(at(100));
         let route = Route::new("a", "here", "m");
         for (from, to) in [(50, 90), (10, 60)] {
-            let tried =
-                Tried { route: route.clone(), class: None, status: None, began: at(from), ended: at(to) };
+            let tried = Tried {
+                route: route.clone(),
+                span: None,
+                class: None,
+                status: None,
+                began: at(from),
+                ended: at(to),
+            };
             story.tried.push(tried);
         }
         assert_eq!(story.own_time(began), Duration::from_millis(10 + 10));
@@ -156,7 +166,14 @@ mod tests {
         let mut story = Story::new(now);
         for class in [Class::Reset, Class::Overloaded] {
             let route = Route::new("a", "here", "m");
-            story.tried.push(Tried { route, class: Some(class), status: None, began: now, ended: now });
+            story.tried.push(Tried {
+                route,
+                span: None,
+                class: Some(class),
+                status: None,
+                began: now,
+                ended: now,
+            });
         }
         assert_eq!(story.error_type(), Some("cancelled"));
         story.fail(StatusCode::BAD_GATEWAY, "upstream_exhausted", now);

@@ -7,6 +7,10 @@ use outrigger::{Client, Room};
 use tracing::info;
 
 use super::{Env, Failed, block_on, out, read, warn_of_open_admin};
+#[cfg(feature = "otel")]
+use crate::otel::Tracing;
+#[cfg(not(feature = "otel"))]
+use crate::untraced::Tracing;
 use crate::{
     auth::{
         Keys,
@@ -56,11 +60,11 @@ pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
     warn_of_open_admin(file.settings.admin);
     file.settings.max_connections = affordable(file.settings.max_connections);
     let supervisor = Supervisor::of(env);
-    let Some(path) = &args.record else { return block_on(serve(file, None, supervisor)) };
+    let Some(path) = &args.record else { return block_on(serve(file, None, supervisor, env)) };
     let recorder =
         Recorder::start(path).map_err(|error| format!("cannot record to {}: {error}", path.display()))?;
     let recorder = Arc::new(recorder);
-    let done = block_on(serve(file, Some(Arc::clone(&recorder)), supervisor));
+    let done = block_on(serve(file, Some(Arc::clone(&recorder)), supervisor, env));
     recorder.finish();
     done
 }
@@ -81,9 +85,11 @@ async fn serve(
     file: File,
     recorder: Option<Arc<Recorder>>,
     supervisor: Supervisor,
+    env: Env<'_>,
 ) -> Result<ExitCode, Failed> {
     let mut signals = Signals::listen()?;
     let watch = Watch::new();
+    let tracing = Tracing::start(env, &file.config)?.map(Arc::new);
     let max_held = usize::try_from(file.settings.max_held_answer.0).unwrap_or(usize::MAX);
     let load = Load::of(&file.settings);
     let client = Client::builder()
@@ -97,6 +103,7 @@ async fn serve(
     let keys = Arc::new(Keys::new(file.keys, Arc::clone(&spent) as Arc<dyn Spent>));
     let mut clerks: Vec<Arc<dyn Clerk>> = vec![spent, Arc::new(AccessLog)];
     clerks.extend(recorder.map(|recorder| recorder as Arc<dyn Clerk>));
+    clerks.extend(tracing.clone().map(|tracing| tracing as Arc<dyn Clerk>));
     let parts = Parts { client, load, watch, keys, clerks, world: None };
     let running = server::start(&file.settings, parts).await?;
     out::note(format_args!("listening {}", running.listen_url()));
@@ -105,7 +112,12 @@ async fn serve(
     drop(tokio::spawn(supervisor.clone().feed_watchdog()));
     signals.next().await;
     supervisor.stopping(file.settings.drain);
-    Ok(stop(running, &mut signals).await)
+    let code = stop(running, &mut signals).await;
+    if let Some(tracing) = tracing {
+        // The last spans leave on the runtime, so who waits for them must not be of it.
+        tokio::task::spawn_blocking(move || tracing.finish()).await?;
+    }
+    Ok(code)
 }
 
 /// Lets what runs finish. A second signal ends it at once, and that counts as a failure.

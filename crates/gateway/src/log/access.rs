@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use outrigger::Route;
+use outrigger::{Route, TraceContext};
 use tracing::info;
 
 use crate::{
@@ -36,6 +36,7 @@ impl Clerk for AccessLog {
             id = text(subject.id.as_bytes()),
             caller = subject.caller.as_deref(),
             api = subject.api.path(),
+            trace_id = subject.trace.map(|trace| trace_id(&trace.context)),
             model = cut(&subject.model),
             stream = subject.stream,
             bytes = subject.bytes,
@@ -84,8 +85,12 @@ fn text(name: &[u8]) -> &str {
 }
 
 /// As much of a caller's word as is a name.
-fn cut(word: &str) -> Option<&str> {
+pub(crate) fn cut(word: &str) -> Option<&str> {
     some(word.get(..word.floor_char_boundary(LONGEST)).unwrap_or_default())
+}
+
+fn trace_id(context: &TraceContext) -> String {
+    format!("{:032x}", u128::from_be_bytes(context.trace))
 }
 
 /// Milliseconds, to the microsecond.

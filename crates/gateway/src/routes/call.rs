@@ -36,7 +36,7 @@ use crate::{
 /// A caller that hangs up drops this future or the body it returned, and with it every upstream request.
 pub(crate) async fn answer(api: Api, State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (mut head, body) = request.into_parts();
-    let mut account = gateway.clerks.open(Subject::of(api, &head, Instant::now()));
+    let mut account = gateway.clerks.open(Subject::of(api, &head, Instant::now()), &mut head.headers);
     let found = gateway.keys.find(&head.headers);
     account.subject.caller = found.as_ref().ok().and_then(|key| Some(Arc::clone(key.as_ref()?.name())));
     let received = match found {

@@ -34,3 +34,5 @@ mod schema;
 mod simulate;
 mod streams;
 mod support;
+#[cfg(feature = "otel")]
+mod traces;
