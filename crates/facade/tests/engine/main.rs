@@ -4,6 +4,7 @@
 
 mod harbour;
 mod pauses;
+mod record;
 mod reloads;
 mod world;
 
