@@ -304,6 +304,9 @@ fn write_state(page: &mut Page, client: &Client) {
     gauge("outrigger_breaker_state", "State of the worst circuit: 0 closed, 1 half-open, 2 open.", circuit);
     gauge("outrigger_health_score", "Health, 0 to 100.", |status| status.health);
     gauge("outrigger_in_flight", "Attempts running.", |status| f64::from(status.in_flight));
+    gauge("outrigger_cordoned", "Whether an operator took it out: 1 where so.", |status| {
+        f64::from(u8::from(status.cordoned))
+    });
     let budgets = client.retry_budgets();
     if !budgets.is_empty() {
         page.begin("outrigger_retry_budget_tokens", Kind::Gauge, "Tokens left for retries.");

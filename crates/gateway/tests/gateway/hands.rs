@@ -38,6 +38,13 @@ async fn a_place_is_cordoned_and_uncordoned_from_a_terminal() {
     );
     assert_eq!(gateway.cordoned().await, ["us-east"]);
     assert_eq!(gateway.ask("").await.header("x-outrigger-region"), Some("eu-west"));
+    let metrics = gateway.metrics().await;
+    for (region, is_out) in [("us-east", 1), ("eu-west", 0)] {
+        let line = format!(
+            "outrigger_cordoned{{provider=\"holysheep\",region=\"{region}\",model=\"gpt-4.1\"}} {is_out}\n"
+        );
+        assert!(metrics.contains(&line), "{line}in\n{metrics}");
+    }
 
     let again =
         json(&gateway.operated(&["cordon", "holysheep/us-east/gpt-4.1", "--for", "90m", "--json"]).await);

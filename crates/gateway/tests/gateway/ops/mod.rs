@@ -35,6 +35,7 @@ fn promised() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("outrigger_breaker_transitions_total", "counter", place(&["to"])),
         ("outrigger_health_score", "gauge", place(&[])),
         ("outrigger_in_flight", "gauge", place(&[])),
+        ("outrigger_cordoned", "gauge", place(&[])),
         ("outrigger_failover_advised_total", "counter", place(&[])),
         ("outrigger_retry_budget_tokens", "gauge", vec!["model"]),
         ("outrigger_overhead_seconds", "histogram", vec![]),
