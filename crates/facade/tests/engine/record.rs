@@ -60,7 +60,7 @@ impl Twins {
         self.tell(Event::Asked { call, ask });
         while !self.over {
             let Some(&attempt) = self.running.keys().next() else {
-                self.now = self.wake.expect("nothing runs, so it waits");
+                self.now = self.wake.unwrap();
                 self.tell(Event::Tick { call });
                 continue;
             };
@@ -102,7 +102,7 @@ impl Twins {
                 Action::Start { attempt, deployment, .. } => {
                     let stream = self.calls % 2 == 1;
                     let recorded = self.hearer.recorded_start(deployment, stream, self.now, &mut Vec::new());
-                    self.running.insert(attempt, (deployment, recorded.expect("the twin would have it too")));
+                    self.running.insert(attempt, (deployment, recorded.unwrap()));
                 }
                 Action::Wake { at } => self.wake = Some(at),
                 Action::Notice(Notice::AttemptEnded { route, class, retry_after, .. }) => {
