@@ -69,10 +69,14 @@ async fn play() -> String {
     let (kept, last) = (streams.replace("connection: close\r\n", "").repeat(99), streams);
     exchange(gateway.listen, &(kept + &last)).await;
     let slow = Fault::SlowFirstToken { delay: Duration::from_secs(60) };
-    world.inject("us-east", slow, When::always().first(1)).unwrap();
-    while !gateway.metrics().await.contains("outrigger_hedges_total") {
-        assert_eq!(gateway.post(CHAT, "x-outrigger-region: us-east\r\n", &question(true)).await.status, 200);
-    }
+    soon(async {
+        while !gateway.metrics().await.contains("outrigger_hedges_total") {
+            world.inject("us-east", slow.clone(), When::always().first(1)).unwrap();
+            let asked = gateway.post(CHAT, "x-outrigger-region: us-east\r\n", &question(true)).await;
+            assert_eq!(asked.status, 200);
+        }
+    })
+    .await;
     world.clear_all();
     world.inject("us-east", Fault::Reset, When::always()).unwrap();
     for _ in 0..3 {
