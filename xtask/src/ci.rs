@@ -18,7 +18,7 @@ use crate::workspace::{Package, Workspace};
 /// How much is checked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Length {
-    /// What a fresh machine with the toolchain, a C compiler and Python can do.
+    /// What a fresh machine with the toolchain, a C compiler, Python and Node.js can do.
     Short,
     /// And what needs a tool that takes minutes to build, or the time for many random scenarios.
     Long,

@@ -1,9 +1,11 @@
 //! Real client libraries against the real gateway.
 //!
 //! What a mock of ours takes for a good answer says little about what a vendor's SDK makes of it. So the gateway is built,
-//! a Python environment is made below the target folder with the libraries that `requirements.txt` pins, and each script
-//! of that folder is run with the program's path as its one argument. A script fails by its exit status. What the scripts share is
-//! in files whose names begin with an underscore.
+//! environments for Python and for Node are made below the target folder with the libraries that `requirements.txt` and
+//! `package.json` pin, and each script of that folder is run with the program's path as its one argument. A script fails by its exit
+//! status. What the scripts share is in files whose names begin with an underscore.
+//!
+//! Node looks for libraries beside the file that imports them, so its scripts are copied to where they are installed.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,6 +20,8 @@ use crate::workspace::Workspace;
 const FOLDER: &str = "crates/gateway/tests/clients";
 /// What to do where Python cannot be started.
 const HELP: &str = "the clients' tests need Python 3.10 or later with its venv module as `python3`";
+/// What to do where Node cannot be started.
+const NODE_HELP: &str = "the clients' tests need Node.js 20 or later, with npm, as `node` and `npm`";
 
 /// Builds the gateway and runs every script.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
@@ -33,26 +37,33 @@ pub(crate) fn built_program(workspace: &Workspace) -> PathBuf {
 /// Runs every script against a program that is already built.
 pub(crate) fn run_against(workspace: &Workspace, program: &Path) -> Result<(), Failure> {
     let folder = workspace.root.join(FOLDER);
-    let scripts = scripts(&folder)?;
-    if scripts.is_empty() {
+    let (pythons, nodes) = (scripts(&folder, "py")?, scripts(&folder, "mjs")?);
+    if pythons.is_empty() || nodes.is_empty() {
         return verdict("clients", &[], vec![format!("{FOLDER}: no script to run")]);
     }
     let python = environment(workspace, &folder.join("requirements.txt"))?;
-    for script in &scripts {
+    for script in &pythons {
         let step = Step::program(&workspace.root, python.as_os_str(), HELP);
         // Without bytecode of what the scripts share: the folder stays as it is.
         step.arguments(&[OsStr::new("-B"), script.as_os_str(), program.as_os_str()]).run()?;
     }
-    let looked_at: Vec<String> = scripts.iter().map(|script| relative(&workspace.root, script)).collect();
+    let home = node_environment(workspace, &folder)?;
+    for script in nodes.iter().filter_map(|script| script.file_name()) {
+        let step = Step::program(&workspace.root, OsStr::new("node"), NODE_HELP);
+        step.arguments(&[home.join(script).as_os_str(), program.as_os_str()]).run()?;
+    }
+    let looked_at: Vec<String> =
+        pythons.iter().chain(&nodes).map(|script| relative(&workspace.root, script)).collect();
     verdict("clients", &[format!("passed: {}", looked_at.join(", "))], Vec::new())
 }
 
-/// The scripts of a folder, sorted: Python files, save those that others import.
-fn scripts(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// The scripts of a folder in one language, sorted, save those that others import.
+fn scripts(folder: &Path, language: &str) -> Result<Vec<PathBuf>, Failure> {
     let mut files = if folder.is_dir() { text_files(folder)? } else { Vec::new() };
     let is_script = |file: &Path| {
         let shared = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"_"));
-        !shared && file.extension().is_some_and(|extension| extension == "py")
+        let beside = file.parent() == Some(folder);
+        beside && !shared && file.extension().is_some_and(|extension| extension == language)
     };
     files.retain(|file| is_script(file));
     Ok(files)
@@ -82,6 +93,33 @@ fn environment(workspace: &Workspace, requirements: &Path) -> Result<PathBuf, Fa
     Ok(python)
 }
 
+/// A folder with the Node scripts and the libraries that they import; those are installed anew when they have changed.
+fn node_environment(workspace: &Workspace, folder: &Path) -> Result<PathBuf, Failure> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Failure::File { path, source }
+    };
+    let home = workspace.target.join("clients").join("node");
+    fs::create_dir_all(&home).map_err(failed(&home))?;
+    let manifest = folder.join("package.json");
+    let wanted = fs::read(&manifest).map_err(failed(&manifest))?;
+    // Written last, as Python's is.
+    let stamp = home.join("package.installed");
+    if !fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
+        fs::write(home.join("package.json"), &wanted).map_err(failed(&home))?;
+        let install = Step::program(&home, OsStr::new("npm"), NODE_HELP);
+        let words =
+            ["install", "--package-lock=false", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"];
+        install.arguments(&words).run()?;
+        fs::write(&stamp, &wanted).map_err(failed(&stamp))?;
+    }
+    for file in text_files(folder)?.iter().filter(|file| file.extension().is_some_and(|e| e == "mjs")) {
+        let name = file.file_name().unwrap_or_default();
+        fs::copy(file, home.join(name)).map_err(failed(file))?;
+    }
+    Ok(home)
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -99,14 +137,14 @@ mod tests {
     #[test]
     fn only_python_files_are_scripts() {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        assert!(scripts(&source).unwrap().is_empty());
+        assert!(scripts(&source, "py").unwrap().is_empty());
     }
 
     #[test]
     fn what_scripts_share_is_no_script() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(FOLDER);
         let names: Vec<_> =
-            scripts(&folder).unwrap().iter().map(|file| file.file_name().unwrap().to_owned()).collect();
+            scripts(&folder, "py").unwrap().iter().map(|file| file.file_name().unwrap().to_owned()).collect();
         assert!(folder.join("_world.py").is_file() && !names.contains(&"_world.py".into()));
         assert!(names.contains(&"openai_sdk.py".into()));
     }

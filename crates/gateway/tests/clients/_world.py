@@ -80,6 +80,7 @@ class World:
         gateway = Program("serve", "--config", str(config), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
         stack.callback(gateway.end)
         self.root = gateway.url("listening")
+        self.gateway_admin = gateway.url("admin")
 
     def chaos(self, fault, regions=REGIONS, **parameters):
         """Makes regions ill for longer than any test lasts."""
@@ -93,6 +94,20 @@ class World:
         request = urllib.request.Request(self.chaos_url, method="DELETE")
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             assert answer.status == 204, answer.status
+
+
+    def in_flight(self):
+        """Calls in flight at all places, as the gateway knows them."""
+        with urllib.request.urlopen(self.gateway_admin + "/status", timeout=PATIENCE) as answer:
+            return sum(deployment["in_flight"] for deployment in json.load(answer)["deployments"])
+
+
+def quiet(world, wanted):
+    """Returns once nothing is in flight, or something is."""
+    until = time.monotonic() + PATIENCE
+    while (world.in_flight() == 0) != wanted:
+        assert time.monotonic() < until, f"not in time: nothing in flight is {wanted}"
+        time.sleep(0.02)
 
 
 def near(region):

@@ -4,7 +4,7 @@ Run as `anthropic_sdk.py PROGRAM`, with the path of a built `outrigger`; `_world
 """
 
 import anthropic
-from _world import AHOY, LAST_WORD, PATIENCE, REGIONS, main, near
+from _world import AHOY, LAST_WORD, PATIENCE, REGIONS, main, near, quiet
 from _world import raised as raised_of
 
 ASK = {"model": "claude", "max_tokens": 1000, "messages": AHOY}
@@ -111,7 +111,15 @@ def a_stream_that_is_cut_everywhere_raises(world):
     raise AssertionError("a cut stream was taken for an answer")
 
 
+def what_its_caller_leaves_is_cancelled_upstream(world):
+    world.chaos("slow_tokens")
+    with connect(world).messages.stream(**ASK) as stream:
+        next(iter(stream))
+    quiet(world, True)
+
+
 TESTS = [
+    what_its_caller_leaves_is_cancelled_upstream,
     a_plain_answer_is_the_sdks_own_object,
     a_stream_says_what_the_plain_answer_says,
     tools_are_called_plain_and_streamed,

@@ -6,8 +6,14 @@ Run as `openai_sdk.py PROGRAM`, with the path of a built `outrigger`; `_world.py
 import asyncio
 
 import openai
-from _world import AHOY, LAST_WORD, PATIENCE, REGIONS, main, near
+from _world import AHOY, LAST_WORD, PATIENCE, REGIONS, main, near, quiet
 from _world import raised as raised_of
+
+
+TOOL = {
+    "type": "function",
+    "function": {"name": "count", "parameters": {"type": "object", "properties": {"what": {"type": "string"}}}},
+}
 
 
 def connect(world, kind=openai.OpenAI, **options):
@@ -208,7 +214,40 @@ def a_client_recovers_with_its_regions(world):
     assert answer.choices[0].message.content.endswith(LAST_WORD)
 
 
+def tools_are_called_plain_and_streamed(world):
+    client = connect(world)
+    options = {"model": "chat", "messages": AHOY, "tools": [TOOL], "tool_choice": "required"}
+    plain = client.chat.completions.create(**options).choices[0]
+    call = plain.message.tool_calls[0].function
+    assert (plain.finish_reason, call.name) == ("tool_calls", "count")
+    with client.chat.completions.stream(**options) as stream:
+        streamed = stream.get_final_completion().choices[0].message.tool_calls[0].function
+    assert (streamed.name, streamed.arguments) == (call.name, call.arguments)
+
+
+def what_its_caller_cancels_is_cancelled_upstream(world):
+    async def cancelled():
+        async with connect(world, openai.AsyncOpenAI, max_retries=0) as client:
+            asking = asyncio.ensure_future(client.chat.completions.create(model="chat", messages=AHOY))
+            await asyncio.to_thread(quiet, world, False)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            assert asking.cancelled()
+            await asyncio.to_thread(quiet, world, True)
+
+    world.chaos("slow_tokens")
+    stream = connect(world).chat.completions.create(model="chat", messages=AHOY, stream=True)
+    next(stream)
+    stream.close()
+    quiet(world, True)
+    world.heal()
+    world.chaos("silent")
+    asyncio.run(asyncio.wait_for(cancelled(), 2 * PATIENCE))
+
+
 TESTS = [
+    tools_are_called_plain_and_streamed,
+    what_its_caller_cancels_is_cancelled_upstream,
     a_plain_answer_is_the_sdks_own_object,
     a_stream_comes_chunk_by_chunk_with_its_usage,
     plain_and_streamed_answers_are_the_same,

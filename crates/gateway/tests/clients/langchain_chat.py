@@ -1,0 +1,112 @@
+"""LangChain's chat model for OpenAI's API, against the real gateway: only `base_url` differs from what its users write.
+
+Run as `langchain_chat.py PROGRAM`, with the path of a built `outrigger`; `_world.py` has the rules of all scripts.
+"""
+
+import asyncio
+
+import openai
+from _world import LAST_WORD, PATIENCE, main, near, quiet
+from langchain_openai import ChatOpenAI
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "count",
+        "description": "Counts.",
+        "parameters": {"type": "object", "properties": {"what": {"type": "string"}}},
+    },
+}
+
+
+def connect(world, **options):
+    options = {"model": "chat", "timeout": PATIENCE, "max_retries": 0, **options}
+    return ChatOpenAI(base_url=world.root + "/v1", api_key="none", **options)
+
+
+def an_answer_is_whole_plain_and_streamed(world):
+    chat = connect(world, stream_usage=True)
+    plain = chat.invoke("ahoy")
+    assert plain.content.endswith(LAST_WORD) and plain.usage_metadata["total_tokens"] > 0
+    assert plain.response_metadata["finish_reason"] == "stop"
+    chunks = list(chat.stream("ahoy"))
+    assert "".join(chunk.content for chunk in chunks) == plain.content and len(chunks) > 10
+
+
+def tools_are_called_plain_and_streamed(world):
+    chat = connect(world).bind_tools([TOOL], tool_choice="required")
+    call = chat.invoke("ahoy").tool_calls[0]
+    assert call["name"] == "count"
+    whole = None
+    for chunk in chat.stream("ahoy"):
+        whole = chunk if whole is None else whole + chunk
+    assert (whole.tool_calls[0]["name"], whole.tool_calls[0]["args"]) == (call["name"], call["args"])
+
+
+def a_region_that_dies_in_between_is_never_noticed(world):
+    chat = connect(world, default_headers=near("us-east"))
+    for turn in range(12):
+        if turn == 4:
+            world.chaos("reset", ["us-east"])
+        assert chat.invoke("ahoy").content.endswith(LAST_WORD)
+        assert "".join(chunk.content for chunk in chat.stream("ahoy")).endswith(LAST_WORD)
+
+
+def each_failure_raises_its_own_error(world):
+    def fails(kind, chat):
+        # LangChain may wrap an error of the SDK's in one of its own that is one still.
+        try:
+            answer = chat.invoke("ahoy")
+        except kind as error:
+            return error
+        raise AssertionError(f"{kind.__name__} was expected, not {answer!r}")
+
+    fails(openai.NotFoundError, connect(world, model="gone"))
+    world.chaos("context_length")
+    fails(openai.BadRequestError, connect(world))
+    world.heal()
+    world.chaos("status", status=500)
+    error = fails(openai.InternalServerError, connect(world, max_retries=2))
+    assert error.response.request.headers["x-stainless-retry-count"] == "0", "so the SDK did not try again"
+    world.heal()
+    world.chaos("rate_limit", retry_after=120)
+    fails(openai.RateLimitError, connect(world, max_retries=2))
+
+
+def a_stream_that_is_cut_everywhere_raises(world):
+    world.chaos("cut", after=5)
+    chunks = []
+    try:
+        for chunk in connect(world).stream("ahoy"):
+            chunks.append(chunk)
+    except openai.APIError as error:
+        assert chunks, f"its beginning was given before {error!r}"
+        return
+    raise AssertionError("a cut stream was taken for an answer")
+
+
+def what_its_caller_cancels_is_cancelled_upstream(world):
+    world.chaos("silent")
+
+    async def cancelled():
+        asking = asyncio.ensure_future(connect(world).ainvoke("ahoy"))
+        await asyncio.to_thread(quiet, world, False)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        assert asking.cancelled()
+        await asyncio.to_thread(quiet, world, True)
+
+    asyncio.run(asyncio.wait_for(cancelled(), 2 * PATIENCE))
+
+
+TESTS = [
+    an_answer_is_whole_plain_and_streamed,
+    tools_are_called_plain_and_streamed,
+    a_region_that_dies_in_between_is_never_noticed,
+    each_failure_raises_its_own_error,
+    a_stream_that_is_cut_everywhere_raises,
+    what_its_caller_cancels_is_cancelled_upstream,
+]
+
+if __name__ == "__main__":
+    main(TESTS)
