@@ -60,18 +60,15 @@ impl File {
             warn(&["keys"], "there is no key in it, so callers need none");
         }
         for (name, entry) in &keys {
-            if entry.budget_usd.is_some() {
+            if entry.budget_usd.is_some() && settings.state_dir.is_empty() {
                 warn(
                     &["keys", name, "budget_usd"],
-                    "what is spent is kept in memory, and forgotten at a restart",
+                    "what is spent is kept in memory, and forgotten at a restart; set server.state_dir to keep it",
                 );
             }
         }
         if has("fleet") {
             warn(&["fleet"], "this version shares nothing with other replicas; each stands alone");
-        }
-        if !settings.state_dir.is_empty() {
-            warn(&["server", "state_dir"], "this version keeps nothing over a restart");
         }
         if let Some(region) = &settings.region
             && !prefer(&mut config, region)

@@ -15,6 +15,7 @@ mod entrance;
 mod explained;
 mod file;
 mod hosts;
+mod ledger;
 mod listener;
 mod litellm;
 mod load;

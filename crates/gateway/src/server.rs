@@ -13,6 +13,7 @@ use crate::{
     connections::Connections,
     entrance::Entrance,
     hosts::Hosts,
+    ledger::Ledger,
     listener::{Limits, Listener},
     load::Load,
     phase::{Phase, PhaseControl, phases},
@@ -34,7 +35,9 @@ pub(crate) struct Parts {
     pub(crate) watch: Watch,
     /// The callers' keys.
     pub(crate) keys: Arc<Keys>,
-    /// Who keeps a record of each request.
+    /// What calls have cost; it is a clerk beside the others.
+    pub(crate) ledger: Arc<Ledger>,
+    /// Who else keeps a record of each request.
     pub(crate) clerks: Vec<Arc<dyn Clerk>>,
     /// The simulated world that `/chaos` may disturb.
     pub(crate) world: Option<World>,
@@ -45,7 +48,8 @@ pub(crate) struct Parts {
 /// # Errors
 /// An address that cannot be had, with its name.
 pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, StartError> {
-    let Parts { client, load, watch, keys, mut clerks, world } = parts;
+    let Parts { client, load, watch, keys, ledger, mut clerks, world } = parts;
+    clerks.push(Arc::clone(&ledger) as Arc<dyn Clerk>);
     clerks.push(Arc::new(watch.clone()));
     clerks.push(Arc::new(Settle));
     let (control, phases) = phases();
@@ -75,8 +79,10 @@ pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, 
     let hosts = if listen.ip().is_loopback() { own.clone() } else { Hosts::Any };
     let max_head = settings.limits().max_head;
     let for_callers = Entrance::for_callers(routes::router(Arc::new(gateway)), hosts, clerks, max_head);
-    let for_operators =
-        Entrance::for_operators(admin::router(Admin::new(client.clone(), watch, phases.clone()), world), own);
+    let for_operators = Entrance::for_operators(
+        admin::router(Admin::new(client.clone(), watch, phases.clone(), ledger), world),
+        own,
+    );
     Ok(Running {
         listen,
         admin,

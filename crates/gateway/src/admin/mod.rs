@@ -9,7 +9,10 @@ mod events;
 mod explain;
 mod status;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use axum::{
     Router,
@@ -24,6 +27,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sim::World;
 
 use crate::{
+    ledger::Ledger,
     metrics,
     phase::{Phase, Phases},
     routes::{self, error::ApiError, json},
@@ -39,13 +43,15 @@ pub(crate) struct Admin {
     client: Client,
     watch: Watch,
     phases: Phases,
+    ledger: Arc<Ledger>,
     started: Instant,
     cordons: cordon::Ends,
 }
 
 impl Admin {
-    pub(crate) fn new(client: Client, watch: Watch, phases: Phases) -> Arc<Self> {
-        Arc::new(Self { client, watch, phases, started: Instant::now(), cordons: cordon::Ends::default() })
+    pub(crate) fn new(client: Client, watch: Watch, phases: Phases, ledger: Arc<Ledger>) -> Arc<Self> {
+        let (started, cordons) = (Instant::now(), cordon::Ends::default());
+        Arc::new(Self { client, watch, phases, ledger, started, cordons })
     }
 
     fn is_draining(&self) -> bool {
@@ -60,6 +66,7 @@ pub(crate) fn router(admin: Arc<Admin>, world: Option<World>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(page))
         .route("/status", get(status::status))
+        .route("/spend", get(spend))
         .route("/explain", get(explain::explain))
         .route("/events", get(events::events))
         .route("/cordon", post(cordon::cordon).delete(cordon::uncordon))
@@ -104,6 +111,11 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
 
 fn is_available(status: &DeploymentStatus) -> bool {
     !matches!(status.breaker, "open" | "forced_open") && status.cooldown_ms == 0 && !status.cordoned
+}
+
+/// What calls have cost.
+async fn spend(State(admin): State<Arc<Admin>>) -> Response {
+    json(&admin.ledger.report(SystemTime::now()))
 }
 
 async fn page(State(admin): State<Arc<Admin>>) -> Response {

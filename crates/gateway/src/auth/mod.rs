@@ -27,9 +27,9 @@ use self::{
     entry::{Budget, Entries, Entry},
     meter::{Limits, Meter, Refused},
     pass::Pass,
-    spent::{InMemory, Spent},
+    spent::Spent,
 };
-use crate::routes::error::ApiError;
+use crate::{ledger::Ledger, routes::error::ApiError};
 
 /// The callers' keys of a running gateway. They may change while it runs ([`swap`](Self::swap)).
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub(crate) struct Keys {
 impl Default for Keys {
     /// None: everyone may come in.
     fn default() -> Self {
-        Self::new(Entries::new(), Arc::new(InMemory::default()))
+        Self::new(Entries::new(), Arc::new(Ledger::in_memory()))
     }
 }
 
@@ -232,7 +232,7 @@ mod tests {
     }
 
     fn keys(pairs: &[(&str, &str)]) -> Keys {
-        Keys::new(entries(pairs), Arc::new(InMemory::default()))
+        Keys::new(entries(pairs), Arc::new(Ledger::in_memory()))
     }
 
     fn found(keys: &Keys, key: &'static str) -> Option<Arc<Key>> {

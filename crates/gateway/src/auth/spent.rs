@@ -1,19 +1,12 @@
-//! What keys have spent: who is asked, and the answer of a gateway that keeps nothing over a restart.
+//! What keys have spent: who is asked, and for which time.
 //!
 //! A budget is for a period, and periods follow each other without a gap from the first of January 1970 on: every replica, and every
 //! start of this program, agrees on them without a word. One of a day begins at midnight UTC.
 
 use std::{
-    collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-
-use http::StatusCode;
-use outrigger::Notice;
-
-use crate::clerk::{Clerk, Subject};
 
 /// Who knows what keys have spent. It is asked before each call of a key that has a budget, so it must be quick and must not block.
 pub(crate) trait Spent: fmt::Debug + Send + Sync {
@@ -42,57 +35,6 @@ pub(crate) fn micro_usd(usd: f64) -> u64 {
     micro
 }
 
-/// Spend in memory: of each key, what its period has cost so far. It forgets with the process.
-#[derive(Debug, Default)]
-pub(crate) struct InMemory(Mutex<HashMap<Arc<str>, Account>>);
-
-#[derive(Debug)]
-struct Account {
-    every: Duration,
-    period: u64,
-    micro_usd: u64,
-}
-
-impl Account {
-    /// What was spent in this period; another one begins with nothing.
-    fn within(&self, every: Duration, period: u64) -> u64 {
-        if (self.every, self.period) == (every, period) { self.micro_usd } else { 0 }
-    }
-}
-
-impl InMemory {
-    fn accounts(&self) -> MutexGuard<'_, HashMap<Arc<str>, Account>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn book(&self, key: &Arc<str>, every: Duration, wall: SystemTime, micro_usd: u64) {
-        let (period, _) = period(every, wall);
-        let mut accounts = self.accounts();
-        let before = accounts.get(key).map_or(0, |account| account.within(every, period));
-        let micro_usd = before.saturating_add(micro_usd);
-        accounts.insert(Arc::clone(key), Account { every, period, micro_usd });
-    }
-}
-
-impl Spent for InMemory {
-    fn micro_usd(&self, key: &str, every: Duration, wall: SystemTime) -> u64 {
-        let (period, _) = period(every, wall);
-        self.accounts().get(key).map_or(0, |account| account.within(every, period))
-    }
-}
-
-impl Clerk for InMemory {
-    fn notice(&self, subject: &Subject, notice: &Notice) {
-        if let (Some(pass), Notice::CallEnded { cost_usd: Some(usd), .. }) = (&subject.pass, notice)
-            && let Some(budget) = pass.budget()
-        {
-            self.book(pass.key(), budget.every, SystemTime::now(), micro_usd(*usd));
-        }
-    }
-
-    fn failed(&self, _subject: &Subject, _status: StatusCode, _code: &str) {}
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,18 +50,6 @@ mod tests {
         assert_eq!(period(DAY, at(0)), (0, DAY));
         assert_eq!(period(DAY, at(86_399)), (0, Duration::from_secs(1)));
         assert_eq!(period(DAY, at(86_400)), (1, DAY));
-    }
-
-    #[test]
-    fn a_new_period_begins_with_nothing() {
-        let (spent, key) = (InMemory::default(), Arc::from("a"));
-        spent.book(&key, DAY, at(10), 3);
-        spent.book(&key, DAY, at(86_000), 4);
-        assert_eq!(spent.micro_usd("a", DAY, at(86_399)), 7);
-        assert_eq!(spent.micro_usd("a", DAY, at(86_400)), 0);
-        spent.book(&key, DAY, at(86_400), 5);
-        assert_eq!(spent.micro_usd("a", DAY, at(86_401)), 5);
-        assert_eq!(spent.micro_usd("b", DAY, at(86_401)), 0);
     }
 
     #[test]

@@ -1,6 +1,12 @@
 //! `outrigger serve`: the gateway, until it is told to stop.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use clap::Args as ClapArgs;
 use outrigger::{Client, Room};
@@ -12,13 +18,11 @@ use crate::otel::Tracing;
 #[cfg(not(feature = "otel"))]
 use crate::untraced::Tracing;
 use crate::{
-    auth::{
-        Keys,
-        spent::{InMemory, Spent},
-    },
+    auth::{Keys, spent::Spent},
     clerk::Clerk,
     descriptors,
     file::File,
+    ledger::Ledger,
     load::Load,
     log::{self, access::AccessLog, changes},
     replay::Recorder,
@@ -60,13 +64,19 @@ pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
     warn_of_open_admin(file.settings.admin);
     file.settings.max_connections = affordable(file.settings.max_connections);
     let supervisor = Supervisor::of(env);
-    let Some(path) = &args.record else { return block_on(serve(file, None, supervisor, env)) };
-    let recorder =
-        Recorder::start(path).map_err(|error| format!("cannot record to {}: {error}", path.display()))?;
-    let recorder = Arc::new(recorder);
-    let done = block_on(serve(file, Some(Arc::clone(&recorder)), supervisor, env));
-    recorder.finish();
+    let recorder = args.record.as_deref().map(record).transpose()?;
+    let ledger = Arc::new(Ledger::open(&file.settings.state_dir, SystemTime::now())?);
+    let done = block_on(serve(file, (recorder.clone(), Arc::clone(&ledger)), supervisor, env));
+    ledger.finish();
+    if let Some(recorder) = recorder {
+        recorder.finish();
+    }
     done
+}
+
+fn record(path: &Path) -> Result<Arc<Recorder>, String> {
+    let recorder = Recorder::start(path);
+    recorder.map(Arc::new).map_err(|error| format!("cannot record to {}: {error}", path.display()))
 }
 
 /// The connections that there are descriptors for.
@@ -83,7 +93,7 @@ fn affordable(wanted: u32) -> u32 {
 
 async fn serve(
     file: File,
-    recorder: Option<Arc<Recorder>>,
+    (recorder, ledger): (Option<Arc<Recorder>>, Arc<Ledger>),
     supervisor: Supervisor,
     env: Env<'_>,
 ) -> Result<ExitCode, Failed> {
@@ -99,12 +109,11 @@ async fn serve(
         .max_held_answer(max_held)
         .room(Arc::clone(&load) as Arc<dyn Room>)
         .build()?;
-    let spent = Arc::new(InMemory::default());
-    let keys = Arc::new(Keys::new(file.keys, Arc::clone(&spent) as Arc<dyn Spent>));
-    let mut clerks: Vec<Arc<dyn Clerk>> = vec![spent, Arc::new(AccessLog)];
+    let keys = Arc::new(Keys::new(file.keys, Arc::clone(&ledger) as Arc<dyn Spent>));
+    let mut clerks: Vec<Arc<dyn Clerk>> = vec![Arc::new(AccessLog)];
     clerks.extend(recorder.map(|recorder| recorder as Arc<dyn Clerk>));
     clerks.extend(tracing.clone().map(|tracing| tracing as Arc<dyn Clerk>));
-    let parts = Parts { client, load, watch, keys, clerks, world: None };
+    let parts = Parts { client, load, watch, keys, ledger, clerks, world: None };
     let running = server::start(&file.settings, parts).await?;
     out::note(format_args!("listening {}", running.listen_url()));
     out::note(format_args!("admin {}", running.admin_url()));

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     time::Duration,
 };
 
@@ -65,7 +66,8 @@ impl Stage {
             client: client.clone(),
             load: Load::of(&settings),
             watch,
-            keys: std::sync::Arc::default(),
+            keys: Arc::default(),
+            ledger: Arc::new(crate::ledger::Ledger::in_memory()),
             clerks: Vec::new(),
             world,
         };

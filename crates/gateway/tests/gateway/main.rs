@@ -32,6 +32,7 @@ mod ops;
 mod replay;
 mod schema;
 mod simulate;
+mod spend;
 mod streams;
 mod support;
 #[cfg(feature = "otel")]
