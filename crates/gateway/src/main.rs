@@ -9,6 +9,7 @@ mod auth;
 mod clerk;
 mod cli;
 mod connections;
+mod dashboard;
 mod demo;
 mod descriptors;
 mod entrance;

@@ -263,6 +263,11 @@ impl Injection {
         self.until <= now || self.left == Some(0)
     }
 
+    /// How long it goes on; `None` is without end.
+    pub(crate) fn left(&self, now: Duration) -> Option<Duration> {
+        (self.until < Duration::MAX).then(|| self.until.saturating_sub(now))
+    }
+
     /// Whether every connection is refused, so that a real port must be closed.
     pub(crate) fn closes_the_port(&self) -> bool {
         self.fault == Fault::Refuse && self.share >= 1.0 && self.left.is_none()

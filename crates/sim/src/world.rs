@@ -171,6 +171,16 @@ impl World {
         Ok(())
     }
 
+    /// The faults that are on in a region by their names, and how long each goes on (`None`: without end).
+    ///
+    /// # Errors
+    /// [`WorldError::UnknownRegion`].
+    pub fn faults(&self, region: &str) -> Result<Vec<(&'static str, Option<Duration>)>, WorldError> {
+        let (now, place) = (self.elapsed(), self.place(self.index(region)?));
+        let active = place.state.injections.iter().filter(|injection| injection.is_active(now));
+        Ok(active.map(|injection| (injection.fault.name(), injection.left(now))).collect())
+    }
+
     /// Ends all faults and temporary quotas of a region, those to come included.
     ///
     /// # Errors

@@ -71,6 +71,20 @@ async fn the_first_injected_of_two_decides_until_cleared() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_region_says_what_is_wrong_with_it_now_and_for_how_long() {
+    let world = world();
+    let second = Duration::from_secs(1);
+    world.inject(REGION, Fault::Overloaded, When::always()).unwrap();
+    world.inject(REGION, Fault::Reset, When::always().after(second).lasting(second * 2)).unwrap();
+    assert_eq!(world.faults(REGION).unwrap(), [("overloaded", None)]);
+    sleep(second * 2).await;
+    assert_eq!(world.faults(REGION).unwrap(), [("overloaded", None), ("reset", Some(second))]);
+    sleep(second).await;
+    assert_eq!(world.faults(REGION).unwrap(), [("overloaded", None)]);
+    assert!(world.faults("nowhere").is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn load_beyond_the_slots_slows_everyone() {
     let world = World::builder().region(Region::new(REGION).slots(1)).build().unwrap();
     let started = Instant::now();

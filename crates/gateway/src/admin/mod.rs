@@ -27,6 +27,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sim::World;
 
 use crate::{
+    dashboard,
     ledger::Ledger,
     metrics,
     phase::{Phase, Phases},
@@ -61,24 +62,34 @@ impl Admin {
 
 /// The operators' routes; `/chaos` only where there is a world to disturb.
 pub(crate) fn router(admin: Arc<Admin>, world: Option<World>) -> Router {
+    let shown = world.clone();
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(page))
-        .route("/status", get(status::status))
+        .route("/status", get(async move |admin| status::status(admin, shown.as_ref())))
         .route("/spend", get(spend))
         .route("/explain", get(explain::explain))
         .route("/events", get(events::events))
         .route("/cordon", post(cordon::cordon).delete(cordon::uncordon))
-        .with_state(admin);
+        .with_state(admin)
+        .merge(dashboard::router());
     routes::guarded(match world {
         Some(world) => router.merge(chaos_router(world)),
         None => router,
     })
 }
 
+/// What simulated regions without a gateway have: how they are, `/chaos`, and a page for both.
+pub(crate) fn sim_router(world: World) -> Router {
+    let (started, shown) = (Instant::now(), world.clone());
+    let status = get(async move || status::of_world(&shown, started));
+    let router = Router::new().route("/status", status).merge(dashboard::router());
+    routes::guarded(router.merge(chaos_router(world)))
+}
+
 /// The routes that disturb a simulated world.
-pub(crate) fn chaos_router(world: World) -> Router {
+fn chaos_router(world: World) -> Router {
     Router::new().route("/chaos", post(chaos::wreak).delete(chaos::clear)).with_state(world)
 }
 

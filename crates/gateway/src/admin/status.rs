@@ -1,10 +1,12 @@
 //! `GET /status`: the whole state as one JSON document.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration, time::Instant};
 
 use axum::{extract::State, response::Response};
+use http::{HeaderValue, header};
 use outrigger::engine::{DeploymentStatus, RetryBudgetStatus};
 use serde::Serialize;
+use sim::World;
 
 use super::Admin;
 use crate::routes::json;
@@ -16,17 +18,73 @@ struct Status {
     draining: bool,
     /// The emptiest of all models; absent budgets are full.
     retry_budget: Option<RetryBudgetStatus>,
+    /// Requests since the start by how they ended.
+    requests: BTreeMap<String, u64>,
     deployments: Vec<DeploymentStatus>,
+    /// What is wrong with the simulated regions; only where `/chaos` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chaos: Option<Vec<Troubles>>,
 }
 
-pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {
-    json(&Status {
+/// A simulated region.
+#[derive(Serialize)]
+struct Troubles {
+    region: String,
+    faults: Vec<Trouble>,
+}
+
+/// A fault that is on.
+#[derive(Serialize)]
+struct Trouble {
+    fault: &'static str,
+    /// Absent when it has no end.
+    left_ms: Option<u64>,
+}
+
+pub(super) fn status(State(admin): State<Arc<Admin>>, world: Option<&World>) -> Response {
+    fresh(&Status {
         version: env!("CARGO_PKG_VERSION"),
         uptime_s: admin.started.elapsed().as_secs(),
         draining: admin.is_draining(),
         retry_budget: emptiest(admin.client.retry_budgets().into_iter().map(|(_, budget)| budget)),
+        requests: admin.watch.metrics().outcomes(),
         deployments: admin.client.deployments(),
+        chaos: world.map(troubles),
     })
+}
+
+/// The state of simulated regions without a gateway: the same document, with nothing in it but them.
+pub(super) fn of_world(world: &World, started: Instant) -> Response {
+    fresh(&Status {
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_s: started.elapsed().as_secs(),
+        draining: false,
+        retry_budget: None,
+        requests: BTreeMap::new(),
+        deployments: Vec::new(),
+        chaos: Some(troubles(world)),
+    })
+}
+
+/// What is true now and never again.
+fn fresh(status: &Status) -> Response {
+    let mut response = json(status);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn troubles(world: &World) -> Vec<Troubles> {
+    let ms = |left: Duration| u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+    let of = |region: &String| Troubles {
+        region: region.clone(),
+        faults: world
+            .faults(region)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(fault, left)| Trouble { fault, left_ms: left.map(ms) })
+            .collect(),
+    };
+    world.regions().iter().map(of).collect()
 }
 
 /// The budget of which the least share is left; an allowance of nothing is not emptier than one that was used up.

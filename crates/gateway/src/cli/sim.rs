@@ -14,7 +14,6 @@ use crate::{
     listener::Listener,
     log,
     phase::{Phase, phases},
-    routes,
     settings::Settings,
     signals::Signals,
 };
@@ -80,8 +79,12 @@ async fn serve(args: &Args, scenario: Option<Scenario>) -> Result<ExitCode, Fail
         .map_err(|error| format!("cannot listen on {}: {error}", args.admin))?;
     let admin = listener.address()?;
     let (control, phases) = phases();
-    let chaos = routes::guarded(admin::chaos_router(world.clone()));
-    tokio::spawn(listener.serve(Entrance::for_operators(chaos, Hosts::Own(Vec::new())), phases, Phase::Over));
+    let router = admin::sim_router(world.clone());
+    tokio::spawn(listener.serve(
+        Entrance::for_operators(router, Hosts::Own(Vec::new())),
+        phases,
+        Phase::Over,
+    ));
     let mut regions = Vec::new();
     for region in world.regions() {
         regions

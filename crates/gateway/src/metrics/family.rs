@@ -142,6 +142,22 @@ impl<const N: usize> Family<N, Sum> {
     pub(crate) fn counter(name: &'static str, labels: [&'static str; N], help: &'static str) -> Self {
         Self { name, help, labels, buckets: &[], series: Mutex::default() }
     }
+
+    /// Whole counts, all series with the same value of one label put together; the label is named by its place.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count is whole and never negative"
+    )]
+    pub(crate) fn counts_by(&self, label: usize) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for (labels, Sum(sum)) in self.series.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            if let Some(label) = labels.get(label) {
+                *counts.entry(label.as_str().to_owned()).or_default() += *sum as u64;
+            }
+        }
+        counts
+    }
 }
 
 impl<const N: usize> Family<N, Sizes> {

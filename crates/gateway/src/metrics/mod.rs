@@ -6,7 +6,7 @@
 mod family;
 mod page;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use outrigger::{Api, CallError, Client, Notice, Outcome, Route, engine::DeploymentStatus, wire::Usage};
 
@@ -209,6 +209,11 @@ impl Metrics {
     /// Counts a request that was refused before its model was known to be one.
     pub(crate) fn refused(&self) {
         self.requests.add([UNKNOWN, Outcome::Refused.as_str().into()], 1.0);
+    }
+
+    /// Requests by how they ended.
+    pub(crate) fn outcomes(&self) -> BTreeMap<String, u64> {
+        self.requests.counts_by(1)
     }
 
     /// The page: what was counted, and how the client stands now.

@@ -130,3 +130,22 @@ async fn every_kind_of_request_meets_the_faults() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_simulator_has_the_page_too_and_says_what_is_wrong_where() {
+    let sim = Sim::start().await;
+    let page = operate(sim.admin, "GET", "/", "").await;
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert_eq!(sim.wreak("\"fault\":\"reset\",\"for\":\"1h\"").await, 200);
+    let status = operate(sim.admin, "GET", "/status", "").await.json();
+    let [east, west, _] = &status["chaos"].as_array().unwrap()[..] else { panic!("{status}") };
+    assert_eq!((&east["region"], &east["faults"][0]["fault"]), (&"us-east".into(), &"reset".into()));
+    assert!(
+        east["faults"][0]["left_ms"].as_u64().is_some_and(|left| (1..=3_600_000).contains(&left)),
+        "{status}"
+    );
+    assert_eq!((&west["region"], &west["faults"]), (&"eu-west".into(), &serde_json::json!([])));
+    sim.calm().await;
+    let status = operate(sim.admin, "GET", "/status", "").await.json();
+    assert_eq!(status["chaos"][0]["faults"], serde_json::json!([]));
+}

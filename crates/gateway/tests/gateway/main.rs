@@ -15,6 +15,7 @@ mod budgets;
 mod callers;
 mod chaos;
 mod commands;
+mod dashboard;
 mod early;
 mod hands;
 mod hostile;
