@@ -5,6 +5,7 @@
 //! the features, and a crate that only builds because its neighbour turned something on would pass. All steps share one
 //! target folder and one profile, and none sets flags for all compilations, so nothing is built twice for the flags' sake.
 
+use crate::browser;
 use crate::clients;
 use crate::deploy;
 use crate::failure::Failure;
@@ -47,6 +48,7 @@ pub(crate) fn run(workspace: &Workspace, length: Length) -> Result<(), Failure> 
     // The program without it again, for all that follows.
     cargo(&["build", "-p", "outrigger-gateway", "--bin", "outrigger"])?;
     clients::run_against(workspace, &clients::built_program(workspace))?;
+    browser::run_against(workspace, &clients::built_program(workspace))?;
     metrics::run_against(workspace, &clients::built_program(workspace))?;
     deploy::run(workspace)?;
     tests(workspace, length)

@@ -4,6 +4,7 @@
 //! with its first user. Standard output holds what a check looked at, standard error the progress of the run.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
+mod browser;
 mod ci;
 mod clients;
 mod deploy;
@@ -29,6 +30,7 @@ usage: cargo xtask VERB
   layers        who may depend on whom
   docs          the documentation, warnings refused
   clients       real client libraries against the real gateway
+  browser       the dashboard in a real Chromium; browser --screenshot takes the README's picture
   metrics       what Prometheus' promtool says of the metrics and the alerts
   deploy        what hadolint, systemd and Kubernetes' schemas say of deploy/
   faults        what comes of every fault, measured and written to docs/faults.md
@@ -62,6 +64,8 @@ fn run(words: &[&str]) -> Option<Result<(), Failure>> {
         ["layers"] => layers::run,
         ["docs"] => ci::docs,
         ["clients"] => clients::run,
+        ["browser"] => browser::run,
+        ["browser", "--screenshot"] => browser::screenshot,
         ["metrics"] => metrics::run,
         ["deploy"] => deploy::run,
         ["faults"] => faults::run,

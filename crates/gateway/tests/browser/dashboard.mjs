@@ -1,0 +1,294 @@
+// The dashboard in a real browser, before the real program: `node dashboard.mjs PROGRAM [--screenshot FILE]`.
+
+import { writeFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { axe, browser, check, open, start, sweep, until } from "./_world.mjs";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const [program, ...flags] = process.argv.slice(2);
+const picture = flags[0] === "--screenshot" ? flags[1] : null;
+const ANY = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+const DEMO = ["demo", "--json", "--keep", "--seconds", "600", "--scenario", join(here, "calm.toml")];
+
+const live = (page) => until(page, "the page is live", () => document.querySelector("#link").dataset.state === "live");
+const state = (region) => `.flow .region[data-state]:has(title:text-is("holysheep/${region}"))`;
+const row = (page, region) => page.locator(".places tbody tr", { hasText: region });
+const chaos = (world, body) => fetch(`${world.admin}/chaos`, { method: "POST", body: JSON.stringify(body) });
+const heal = (world) => fetch(`${world.admin}/chaos`, { method: "DELETE" });
+
+/** Whether the table says of a region's circuit what is expected. */
+const circuit = (page, region, word) =>
+  until(page, `${region} is ${word}`, ([region, word]) => {
+    const rows = [...document.querySelectorAll(".places tbody tr")];
+    return rows.some((row) => row.querySelector("strong").textContent === region && row.querySelector(".circuit .badge").textContent.endsWith(word));
+  }, [region, word]);
+
+const moving = (page, region, yes) =>
+  until(page, `traffic ${yes ? "flows" : "no longer flows"} to ${region}`, ([key, yes]) => {
+    const link = document.querySelector(`.flow .link[data-key="${key}"]`);
+    return link && (link.dataset.moving === "true" && Number(link.dataset.wide) > 2) === yes;
+  }, [`holysheep/${region}`, yes]);
+
+const tests = {
+  async "the page shows every region and asks nobody but the gateway"({ chromium, world }) {
+    const { page, seen, close } = await open(chromium, world.admin);
+    await live(page);
+    await until(page, "requests are counted", () => Number(document.querySelector("#ok").textContent.replaceAll(",", "")) > 5);
+    check((await page.locator(".places tbody tr").count()) === 3, "there are three rows");
+    check((await page.locator(".flow .region").count()) === 3, "there are three regions in the picture");
+    for (const region of ["us-east", "eu-west", "ap-southeast"]) await circuit(page, region, "closed");
+    check((await page.locator("#spend-table tbody tr").count()) === 3, "what was spent is shown by place");
+    check((await page.locator("h1").count()) === 1 && (await page.locator("main").count()) === 1, "one heading, one main part");
+    await close();
+    check(seen.complaints.length === 0, `the console is silent: ${seen.complaints.join("; ")}`);
+    check(seen.strangers.length === 0, `nobody else is asked: ${seen.strangers.join(", ")}`);
+  },
+
+  async "a region that dies is seen: its circuit opens, the flow moves, the failover is told"({ chromium, world }) {
+    const { page, seen, close } = await open(chromium, world.admin);
+    await live(page);
+    await page.waitForSelector('.flow .link[data-moving="true"]:not([data-key="in"])', { state: "attached" });
+    // The one with the most traffic, so that many calls meet its fate.
+    const region = await page.evaluate(() => {
+      const links = [...document.querySelectorAll('.flow .link:not([data-key="in"])')];
+      const widest = links.sort((one, other) => Number(other.dataset.wide) - Number(one.dataset.wide))[0];
+      return widest.dataset.key.split("/")[1];
+    });
+    await page.selectOption("#chaos-region", region);
+    await page.selectOption("#chaos-fault", "reset");
+    await page.selectOption("#chaos-for", "5m");
+    await page.click("text=Break it");
+    await until(page, "the panel says what is wrong", () => document.querySelector(".troubles [data-broken=true]")?.textContent.includes("reset"));
+    await circuit(page, region, "open");
+    check((await row(page, region).locator(".circuit").textContent()).includes("level:"), "the level of the circuit is named");
+    await moving(page, region, false);
+    check((await page.locator(state(region)).getAttribute("data-state")) === "open", "the picture says so too");
+    check((await page.locator('.flow .link[data-moving="true"]:not([data-key="in"])').count()) > 0, "the others carry the traffic");
+    const told = page.locator('#journal-list li[data-kind="failover"]').first();
+    check((await told.textContent()).includes(`${region} →`), "the failover is told");
+    check((await told.textContent()).includes("reset"), "with its reason");
+    await until(page, "it is said aloud", () => document.querySelector("#announcer").textContent !== "");
+    check((await page.getAttribute("#announcer", "aria-live")) === "polite", "politely");
+    check((await page.textContent("#failed")) === "0", "no request failed");
+    await page.click("text=Heal all");
+    await until(page, "nothing is wrong any more", () => !document.querySelector(".troubles [data-broken=true]"));
+    await close();
+    check(seen.complaints.length === 0, `the console is silent: ${seen.complaints.join("; ")}`);
+  },
+
+  async "a cordon is asked for twice and seen once it holds"({ chromium, world }) {
+    const { page, close } = await open(chromium, world.admin);
+    await live(page);
+    const button = row(page, "eu-west").locator("button");
+    await button.focus();
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("#ask[open]");
+    check(await page.evaluate(() => document.querySelector("#ask").contains(document.activeElement)), "the focus is in the question");
+    await page.keyboard.press("Escape");
+    await page.waitForSelector("#ask:not([open])", { state: "attached" });
+    check((await button.textContent()) === "Cordon", "nothing was done");
+    check(await button.evaluate((node) => node === document.activeElement), "the focus is back");
+    await button.click();
+    await page.selectOption("#ask-for", "1h");
+    await page.click("#ask-yes");
+    await until(page, "it is cordoned", () => [...document.querySelectorAll(".places .circuit")].some((cell) => cell.textContent.includes("cordoned")));
+    await moving(page, "eu-west", false);
+    await page.waitForSelector('#journal-list li[data-kind="cordon"]');
+    check((await button.textContent()) === "Uncordon", "the button puts it back");
+    await button.click();
+    await page.click("#ask-yes");
+    await until(page, "it is back", () => ![...document.querySelectorAll(".places .circuit")].some((cell) => cell.textContent.includes("cordoned")));
+    await close();
+  },
+
+  async "everything can be reached by keyboard, and is seen when it has the focus"({ chromium, world }) {
+    const { page, close } = await open(chromium, world.admin);
+    await live(page);
+    await page.waitForSelector("#chaos-panel form");
+    const wanted = await page.evaluate(() => [...document.querySelectorAll("a[href], button, select")].filter((node) => node.checkVisibility() && !node.closest("dialog")).length);
+    const reached = new Set();
+    for (let step = 0; step < wanted + 5; step += 1) {
+      await page.keyboard.press("Tab");
+      const focus = await page.evaluate(() => {
+        const node = document.activeElement;
+        if (!node || node === document.body) return null;
+        window.order ??= new Map();
+        if (!window.order.has(node)) window.order.set(node, window.order.size);
+        const style = getComputedStyle(node);
+        const seen = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+        return { number: window.order.get(node), name: node.id || node.textContent, seen };
+      });
+      if (!focus) continue;
+      check(focus.seen, `${focus.name} shows that it has the focus`);
+      if (step === 0) check(focus.name.startsWith("Skip"), "the way past the header comes first");
+      reached.add(focus.number);
+    }
+    check(reached.size >= wanted, `${reached.size} of ${wanted} are reached`);
+    await close();
+  },
+
+  async "no rule of accessibility is broken, in light, in dark, and on a phone"({ chromium, world }) {
+    const looks = [{ colorScheme: "light" }, { colorScheme: "dark" }, { colorScheme: "light", viewport: { width: 360, height: 740 } }];
+    await chaos(world, { region: "us-east", fault: "overloaded", for: "5m" });
+    for (const look of looks) {
+      const { page, close } = await open(chromium, world.admin, { ...look, reducedMotion: "reduce", bypassCSP: true });
+      await live(page);
+      await page.waitForSelector(".places tbody tr");
+      await page.addScriptTag({ path: axe });
+      const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+      const faults = found.violations.map((fault) => `${fault.id} (${fault.nodes.map((node) => node.target).slice(0, 3).join(", ")})`);
+      check(faults.length === 0, `${JSON.stringify(look)}: ${faults.join("; ")}`);
+      await close();
+    }
+    await heal(world);
+  },
+
+  async "the theme follows the system until it is chosen, and the choice is kept"({ chromium, world }) {
+    const { page, close } = await open(chromium, world.admin, { colorScheme: "light" });
+    await live(page);
+    const paper = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+    const light = await paper();
+    await page.emulateMedia({ colorScheme: "dark" });
+    const dark = await paper();
+    check(light !== dark, "the system's choice is followed");
+    await page.click("#theme");
+    check((await page.textContent("#theme")) === "Theme: light" && (await paper()) === light, "light, whatever the system says");
+    await page.reload();
+    check((await paper()) === light && (await page.textContent("#theme")) === "Theme: light", "it is kept");
+    await close();
+  },
+
+  async "a phone shows all of it without scrolling sideways"({ chromium, world }) {
+    const { page, close } = await open(chromium, world.admin, { viewport: { width: 360, height: 740 } });
+    await live(page);
+    await page.waitForSelector(".places tbody tr");
+    check((await page.evaluate(() => document.documentElement.scrollWidth)) <= 360, "the page is no wider than the phone");
+    const wide = await page.evaluate(() => [...document.querySelectorAll("main *")].filter((node) => !node.closest("thead, caption")).filter((node) => node.getBoundingClientRect().right > 361).map((node) => node.className || node.tagName));
+    check(wide.length === 0, `these stick out: ${wide.join(", ")}`);
+    check((await page.getByRole("table").count()) >= 2 && (await page.getByRole("row").count()) >= 4, "a table is still one for a screen reader");
+    await close();
+  },
+
+  async "what moves is still where less motion is wanted"({ chromium, world }) {
+    for (const [reducedMotion, name] of [["reduce", "none"], ["no-preference", "stream"]]) {
+      const { page, close } = await open(chromium, world.admin, { reducedMotion });
+      await live(page);
+      const stream = page.locator('.flow .link[data-moving="true"] .stream').first();
+      await stream.waitFor({ state: "attached" });
+      check((await stream.evaluate((node) => getComputedStyle(node).animationName)) === name, `${reducedMotion}: ${name}`);
+      await close();
+    }
+  },
+
+  async "a page that nobody sees asks for nothing"({ chromium, world }) {
+    const { page, seen, close } = await open(chromium, world.admin, { before: (page) => page.clock.install() });
+    await until(page, "it was read once", () => document.querySelector("#ok").textContent !== "–");
+    const turn = (hidden) =>
+      page.evaluate((hidden) => {
+        Object.defineProperty(document, "hidden", { configurable: true, value: hidden });
+        document.dispatchEvent(new Event("visibilitychange"));
+      }, hidden);
+    await turn(true);
+    const before = seen.statuses;
+    await page.clock.runFor(60_000);
+    check(seen.statuses <= before + 1, `it asked ${seen.statuses - before} times in a hidden minute`);
+    await turn(false);
+    const again = page.waitForRequest("**/status");
+    await page.clock.runFor(100);
+    await again;
+    await close();
+  },
+
+  async "a name is text, whatever is in it"({ chromium }) {
+    const folder = mkdtempSync(join(tmpdir(), "outrigger-names-"));
+    const file = join(folder, "names.toml");
+    const region = "<style>*{display:none}";
+    const model = "<img src=x onerror=document.title='taken'>";
+    writeFileSync(file, `[providers.local]\ndialect = "openai"\napi_key = "none"\n[providers.local.regions."${region}"]\nbase_url = "http://127.0.0.1:9/v1"\n[models.chat]\ntargets = [{ provider = "local", model = "${model}" }]\n`);
+    const gateway = await start(program, ["serve", ...ANY, "--config", file]);
+    const { page, seen, close } = await open(chromium, gateway.admin, { viewport: { width: 360, height: 740 } });
+    await live(page);
+    await page.waitForSelector(".places tbody tr");
+    check((await page.locator(".places tbody tr strong").textContent()) === region, "the region's name is shown as it is");
+    check((await page.locator(".places tbody tr small").first().textContent()).includes(model), "and the model's");
+    check((await page.locator("main img").count()) === 0 && (await page.locator("main style").count()) === 0, "nothing became markup");
+    check((await page.title()) === "Outrigger", "nothing ran");
+    check((await page.evaluate(() => document.documentElement.scrollWidth)) <= 360, "a long name makes nothing wider");
+    check(await page.locator("#chaos").isHidden(), "there is no chaos where regions are real");
+    await close();
+    await gateway.end();
+    rmSync(folder, { recursive: true, force: true });
+    check(seen.complaints.length === 0, `the console is silent: ${seen.complaints.join("; ")}`);
+  },
+
+  async "the simulator has a chaos panel and nothing that needs a gateway"({ chromium }) {
+    const simulator = await start(program, ["sim", ...ANY]);
+    const { page, seen, close } = await open(chromium, simulator.admin);
+    await live(page);
+    check(await page.locator("#places").isHidden(), "there are no deployments");
+    await page.selectOption("#chaos-region", "eu-west");
+    await page.selectOption("#chaos-fault", "silent");
+    await page.click("text=Break it");
+    await until(page, "the panel says so", () => document.querySelector(".troubles [data-broken=true]")?.textContent.startsWith("eu-west"));
+    await close();
+    await simulator.end();
+    check(seen.complaints.length === 0, `the console is silent: ${seen.complaints.join("; ")}`);
+  },
+
+  async "a gateway that is gone is said to be gone, and found again"({ chromium }) {
+    const first = await start(program, [...DEMO, ...ANY]);
+    const { page, close } = await open(chromium, first.admin);
+    await live(page);
+    await page.waitForSelector(".places tbody tr");
+    await first.end();
+    await until(page, "the link is said to be lost", () => document.querySelector("#link").textContent.includes("Connection lost"));
+    check((await page.locator("#banner").textContent()).startsWith("No word from the gateway since"), "since when");
+    const second = await start(program, [...DEMO, "--listen", "127.0.0.1:0", "--admin", first.admin.slice("http://".length)]);
+    check(second.admin === first.admin, "it is where it was");
+    await live(page);
+    check(await page.locator("#banner").isHidden(), "the banner is gone");
+    await fetch(`${second.admin}/cordon`, { method: "POST", body: JSON.stringify({ provider: "holysheep", region: "us-east" }) });
+    await page.waitForSelector('#journal-list li[data-kind="cordon"]');
+    await close();
+    await second.end();
+  },
+};
+
+/** The picture for the README: a region is broken, and the traffic has moved. */
+async function photograph(chromium, world) {
+  const { page, close } = await open(chromium, world.admin, { colorScheme: "dark", viewport: { width: 1200, height: 940 } });
+  await live(page);
+  await moving(page, "us-east", true);
+  await chaos(world, { region: "us-east", fault: "reset", for: "5m" });
+  await circuit(page, "us-east", "open");
+  await moving(page, "us-east", false);
+  await until(page, "the lines have come to rest", () => document.getAnimations().every((one) => one.animationName || one.playState === "finished"));
+  await page.screenshot({ path: picture, clip: { x: 0, y: 0, width: 1200, height: 940 } });
+  await close();
+}
+
+let failed = 0;
+const glass = await browser();
+const world = await start(program, [...DEMO, ...ANY]);
+try {
+  if (picture) {
+    await photograph(glass.running, world);
+  } else {
+    for (const [name, test] of Object.entries(tests)) {
+      const began = performance.now();
+      try {
+        await test({ chromium: glass.running, world });
+        console.log(`ok     ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
+      } catch (error) {
+        failed += 1;
+        console.log(`FAILED ${name}\n       ${error.message}`);
+      }
+    }
+  }
+} finally {
+  await glass.end();
+  sweep();
+}
+process.exitCode = failed ? 1 : 0;
