@@ -1,7 +1,7 @@
 //! The gate: everything that must hold before a change is kept, in one run.
 //!
 //! The order is by price, so that a slip of the pen costs seconds: format, rules, layers, lints, documentation, the build,
-//! real clients, Prometheus' own tool, and last the tests, whose closing lines end the run. Lints go crate by crate: in one go cargo would unify
+//! real clients, a real browser, Prometheus' own tool, and last the tests, whose closing lines end the run. Lints go crate by crate: in one go cargo would unify
 //! the features, and a crate that only builds because its neighbour turned something on would pass. All steps share one
 //! target folder and one profile, and none sets flags for all compilations, so nothing is built twice for the flags' sake.
 
@@ -19,7 +19,7 @@ use crate::workspace::{Package, Workspace};
 /// How much is checked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Length {
-    /// What a fresh machine with the toolchain, a C compiler, Python and Node.js can do.
+    /// What a fresh machine with the toolchain, a C compiler, Python, Node.js and Chromium can do.
     Short,
     /// And what needs a tool that takes minutes to build, or the time for many random scenarios.
     Long,

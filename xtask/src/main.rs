@@ -24,7 +24,7 @@ use workspace::Workspace;
 
 const USAGE: &str = "\
 usage: cargo xtask VERB
-  ci [--long]   the gate: fmt, tidy, layers, clippy, docs, real clients, tests; --long adds licences, bans, sources, cases, fuzz
+  ci [--long]   the gate: fmt, tidy, layers, clippy, docs, real clients, a real browser, tests; --long adds licences, bans, sources, cases, fuzz
   test [--long] all tests; --long draws sixteen times as many cases for those that draw them
   tidy          the rules of the house that no compiler knows
   layers        who may depend on whom
