@@ -36,9 +36,11 @@ export async function start(program, words) {
   gone.then(() => running.delete(child));
   const said = [];
   const lines = createInterface({ input: child.stderr });
+  let listen = null;
   const admin = await new Promise((resolve, reject) => {
     lines.on("line", (line) => {
       said.push(line);
+      if (line.startsWith("listening http://")) listen = line.slice("listening ".length);
       if (line.startsWith("admin http://")) resolve(line.slice("admin ".length));
     });
     gone.then(() => reject(new Error(`${program} ${words.join(" ")} ended:\n${said.join("\n")}`)));
@@ -46,6 +48,7 @@ export async function start(program, words) {
   });
   return {
     admin,
+    listen,
     async end() {
       child.kill("SIGKILL");
       await gone;
