@@ -24,16 +24,17 @@ pub(crate) struct Load {
 #[derive(Debug)]
 struct Gauge {
     taken: AtomicU64,
-    limit: u64,
+    limit: AtomicU64,
 }
 
 impl Gauge {
     fn new(limit: u64) -> Self {
-        Self { taken: AtomicU64::new(0), limit }
+        Self { taken: AtomicU64::new(0), limit: AtomicU64::new(limit) }
     }
 
     fn take(&self, amount: u64) -> bool {
-        let fits = |taken: u64| taken.checked_add(amount).filter(|&sum| sum <= self.limit);
+        let limit = self.limit.load(Ordering::Relaxed);
+        let fits = |taken: u64| taken.checked_add(amount).filter(|&sum| sum <= limit);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
     }
 
@@ -56,6 +57,12 @@ impl Load {
     /// The bounds that settings give.
     pub(crate) fn of(settings: &Settings) -> Arc<Self> {
         Self::new(u64::from(settings.max_concurrent), settings.max_buffered.0)
+    }
+
+    /// Other bounds from now on. What is taken stays taken.
+    pub(crate) fn set_limits(&self, max_requests: u64, max_bytes: u64) {
+        self.requests.limit.store(max_requests, Ordering::Relaxed);
+        self.bytes.limit.store(max_bytes, Ordering::Relaxed);
     }
 
     /// A place for one request, or `None` when all are taken.
@@ -166,6 +173,18 @@ mod tests {
         assert!(second.hold(10));
         drop(first);
         assert!(!second.hold(1), "it is given back once");
+    }
+
+    #[test]
+    fn other_bounds_hold_at_once_and_take_nothing_away() {
+        let load = Load::new(1, 10);
+        let mut seat = load.enter().unwrap();
+        assert!(seat.hold(10));
+        load.set_limits(2, 5);
+        let mut other = load.enter().unwrap();
+        assert!(load.enter().is_none() && !other.hold(1));
+        drop(seat);
+        assert!(other.hold(5) && !other.hold(1));
     }
 
     #[test]

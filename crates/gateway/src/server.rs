@@ -1,10 +1,10 @@
 //! The running gateway: both listeners, from their binding to the end of the last answer.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use outrigger::Client;
 use sim::World;
-use tokio::task::JoinHandle;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
     admin::{self, Admin},
@@ -15,8 +15,10 @@ use crate::{
     hosts::Hosts,
     ledger::Ledger,
     listener::{Limits, Listener},
+    live::Live,
     load::Load,
     phase::{Phase, PhaseControl, phases},
+    reload::Order,
     routes::{self, Gateway},
     settings::Settings,
     watch::Watch,
@@ -41,6 +43,8 @@ pub(crate) struct Parts {
     pub(crate) clerks: Vec<Arc<dyn Clerk>>,
     /// The simulated world that `/chaos` may disturb.
     pub(crate) world: Option<World>,
+    /// Who reloads, where there is a file to read again.
+    pub(crate) orders: Option<mpsc::Sender<Order>>,
 }
 
 /// Binds both ports and serves.
@@ -48,8 +52,9 @@ pub(crate) struct Parts {
 /// # Errors
 /// An address that cannot be had, with its name.
 pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, StartError> {
-    let Parts { client, load, watch, keys, ledger, mut clerks, world } = parts;
+    let Parts { client, load, watch, keys, ledger, mut clerks, world, orders } = parts;
     clerks.push(Arc::clone(&ledger) as Arc<dyn Clerk>);
+    let live = Live::new(settings.clone(), load);
     clerks.push(Arc::new(watch.clone()));
     clerks.push(Arc::new(Settle));
     let (control, phases) = phases();
@@ -70,24 +75,21 @@ pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, 
         keys,
         clerks: clerks.clone(),
         phases: phases.clone(),
-        load,
-        max_body: settings.max_body.0,
-        body_timeout: settings.body_timeout,
-        early_status: settings.early_status.0,
+        live: Arc::clone(&live),
     };
     let own = Hosts::Own(settings.hosts.clone());
     let hosts = if listen.ip().is_loopback() { own.clone() } else { Hosts::Any };
     let max_head = settings.limits().max_head;
     let for_callers = Entrance::for_callers(routes::router(Arc::new(gateway)), hosts, clerks, max_head);
     let for_operators = Entrance::for_operators(
-        admin::router(Admin::new(client.clone(), watch, phases.clone(), ledger), world),
+        admin::router(Admin::new(client.clone(), watch, phases.clone(), ledger), world, orders),
         own,
     );
     Ok(Running {
         listen,
         admin,
         client,
-        drain: settings.drain,
+        live,
         control,
         callers: tokio::spawn(callers.serve(for_callers, phases.clone(), Phase::Draining)),
         operators: tokio::spawn(operators.serve(for_operators, phases, Phase::Over)),
@@ -111,7 +113,7 @@ pub(crate) struct Running {
     listen: SocketAddr,
     admin: SocketAddr,
     client: Client,
-    drain: Duration,
+    live: Arc<Live>,
     control: PhaseControl,
     callers: JoinHandle<Arc<Connections>>,
     operators: JoinHandle<Arc<Connections>>,
@@ -121,6 +123,11 @@ impl Running {
     /// The base URL for callers, without `/v1`.
     pub(crate) fn listen_url(&self) -> String {
         format!("http://{}", self.listen)
+    }
+
+    /// The settings that hold now.
+    pub(crate) fn live(&self) -> &Arc<Live> {
+        &self.live
     }
 
     /// The base URL for operators.
@@ -134,7 +141,7 @@ impl Running {
         self.control.advance(Phase::Draining);
         let mut finished =
             std::pin::pin!(async { tokio::join!(finish(self.callers), self.client.shutdown()) });
-        let in_time = tokio::time::timeout(self.drain, &mut finished).await;
+        let in_time = tokio::time::timeout(self.live.settings().drain, &mut finished).await;
         self.control.advance(Phase::Over);
         if in_time.is_err() {
             // Every connection ends by itself now, those that cannot finish included.

@@ -100,6 +100,35 @@ impl Settings {
         }
     }
 
+    /// What is bound or handed out at the start holds until the next one, whatever the file says meanwhile.
+    pub(crate) fn keep_what_is_fixed(&mut self, at_start: &Self) {
+        let Self { listen, admin, hosts, max_held_answer, max_connections, max_head, .. } = at_start.clone();
+        (self.listen, self.admin, self.hosts) = (listen, admin, hosts);
+        (self.max_held_answer, self.max_connections, self.max_head) =
+            (max_held_answer, max_connections, max_head);
+        let Self { header_timeout, idle_timeout, stall_timeout, state_dir, .. } = at_start.clone();
+        (self.header_timeout, self.idle_timeout, self.stall_timeout) =
+            (header_timeout, idle_timeout, stall_timeout);
+        self.state_dir = state_dir;
+    }
+
+    /// Of what is fixed at the start, the keys that differ.
+    pub(crate) fn fixed_that_differ(&self, now: &Self) -> Vec<&'static str> {
+        let fixed = [
+            ("listen", self.listen == now.listen),
+            ("admin", self.admin == now.admin),
+            ("hosts", self.hosts == now.hosts),
+            ("max_held_answer", self.max_held_answer == now.max_held_answer),
+            ("max_connections", self.max_connections == now.max_connections),
+            ("max_head", self.max_head == now.max_head),
+            ("header_timeout", self.header_timeout == now.header_timeout),
+            ("idle_timeout", self.idle_timeout == now.idle_timeout),
+            ("stall_timeout", self.stall_timeout == now.stall_timeout),
+            ("state_dir", self.state_dir == now.state_dir),
+        ];
+        fixed.into_iter().filter(|(_, same)| !same).map(|(key, _)| key).collect()
+    }
+
     /// Why callers must not come in where they would, if so.
     pub(crate) fn forbids_listen(&self, has_keys: bool) -> Option<String> {
         let listen = self.listen;
@@ -195,6 +224,29 @@ impl<'de> Deserialize<'de> for EarlyStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_fixed_is_told_and_kept() {
+        let start = Settings::default();
+        let changed = Settings {
+            listen: start.admin,
+            admin: start.listen,
+            hosts: vec!["x".to_owned()],
+            max_held_answer: Size(1),
+            max_connections: 1,
+            max_head: Size(1),
+            header_timeout: Duration::ZERO,
+            idle_timeout: Duration::ZERO,
+            stall_timeout: Duration::ZERO,
+            state_dir: "x".to_owned(),
+            max_body: Size(1),
+            ..start.clone()
+        };
+        assert_eq!(start.fixed_that_differ(&changed).len(), 10);
+        let mut kept = changed;
+        kept.keep_what_is_fixed(&start);
+        assert_eq!(kept, Settings { max_body: Size(1), ..start });
+    }
 
     #[test]
     fn sizes_have_units() {

@@ -1,4 +1,4 @@
-//! The operating system's wish that the process end: SIGTERM, or Ctrl-C. SIGHUP is heard and not followed.
+//! The operating system's wishes: that the process end (SIGTERM, or Ctrl-C), and that it read its configuration again (SIGHUP).
 
 use std::io;
 
@@ -12,8 +12,6 @@ pub(crate) struct Signals {
     terminate: Signal,
     #[cfg(unix)]
     interrupt: Signal,
-    #[cfg(unix)]
-    hang_up: Signal,
 }
 
 impl Signals {
@@ -23,11 +21,7 @@ impl Signals {
     /// The operating system's.
     #[cfg(unix)]
     pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Listens from now on.
@@ -36,15 +30,12 @@ impl Signals {
         Ok(Self {})
     }
 
-    /// Returns at the next signal to end. Who sends SIGHUP expects a reload, and must not get an end instead.
+    /// Returns at the next signal to end.
     #[cfg(unix)]
     pub(crate) async fn next(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hang_up.recv() => tracing::info!("SIGHUP: this version does not reload; it goes on as it was started"),
-            }
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 
@@ -54,5 +45,41 @@ impl Signals {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// Hears SIGHUP, each time it comes. Where there is no such signal, nothing.
+#[derive(Debug)]
+pub(crate) struct HangUps {
+    #[cfg(unix)]
+    hang_up: Signal,
+}
+
+impl HangUps {
+    /// Listens from now on; the signal no longer ends the process.
+    ///
+    /// # Errors
+    /// The operating system's.
+    #[cfg(unix)]
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self { hang_up: signal(SignalKind::hangup())? })
+    }
+
+    /// Listens from now on.
+    #[cfg(not(unix))]
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    /// Returns at the next one.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses none.
+    pub(crate) async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.hang_up.recv().await.is_some() {
+            return;
+        }
+        std::future::pending::<()>().await;
     }
 }

@@ -50,7 +50,6 @@ impl Supervisor {
     }
 
     /// A reload begins. [`ready`](Self::ready) is to follow, whatever came of it.
-    #[allow(dead_code, reason = "for who reloads the file")]
     pub(crate) fn reloading(&self) {
         self.tell(&format!(
             "RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=reading its configuration",
@@ -124,7 +123,6 @@ fn reach(address: &str) -> io::Result<UnixDatagram> {
 }
 
 /// The clock by which systemd orders a reload and what is said of it.
-#[allow(dead_code, reason = "for who reloads the file")]
 fn monotonic_us() -> u64 {
     #[cfg(unix)]
     {

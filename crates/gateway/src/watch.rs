@@ -39,6 +39,12 @@ impl Watch {
         self.events.subscribe()
     }
 
+    /// Counts a reload by its result, and tells of it.
+    pub(crate) fn reloaded(&self, result: &'static str, facts: &Value) {
+        self.metrics.reloaded(result);
+        self.tell("reload", facts);
+    }
+
     /// Tells those who listen what happened, whatever the client knows of it.
     pub(crate) fn tell(&self, name: &str, data: &Value) {
         if self.events.receiver_count() > 0 {

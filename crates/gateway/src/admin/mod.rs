@@ -7,6 +7,7 @@ mod chaos;
 mod cordon;
 mod events;
 mod explain;
+mod reload;
 mod status;
 
 use std::{
@@ -25,12 +26,14 @@ use http::{HeaderValue, StatusCode, header};
 use outrigger::{Client, engine::DeploymentStatus};
 use serde::{Serialize, de::DeserializeOwned};
 use sim::World;
+use tokio::sync::mpsc;
 
 use crate::{
     dashboard,
     ledger::Ledger,
     metrics,
     phase::{Phase, Phases},
+    reload::Order,
     routes::{self, error::ApiError, json},
     watch::Watch,
 };
@@ -60,8 +63,8 @@ impl Admin {
     }
 }
 
-/// The operators' routes; `/chaos` only where there is a world to disturb.
-pub(crate) fn router(admin: Arc<Admin>, world: Option<World>) -> Router {
+/// The operators' routes; `/chaos` only where there is a world to disturb, `/reload` only where there is a file to read again.
+pub(crate) fn router(admin: Arc<Admin>, world: Option<World>, orders: Option<mpsc::Sender<Order>>) -> Router {
     let shown = world.clone();
     let router = Router::new()
         .route("/healthz", get(healthz))
@@ -74,6 +77,10 @@ pub(crate) fn router(admin: Arc<Admin>, world: Option<World>) -> Router {
         .route("/cordon", post(cordon::cordon).delete(cordon::uncordon))
         .with_state(admin)
         .merge(dashboard::router());
+    let router = match orders {
+        Some(orders) => router.merge(Router::new().route("/reload", post(reload::reload)).with_state(orders)),
+        None => router,
+    };
     routes::guarded(match world {
         Some(world) => router.merge(chaos_router(world)),
         None => router,

@@ -60,7 +60,6 @@ impl Keys {
         Self { keys: RwLock::new(Key::all(entries, &[])), spent }
     }
 
-    #[allow(dead_code, reason = "for who reloads the file")]
     /// Puts these keys in place of those there are. A key whose name stays keeps what is known of it: what it has used of its
     /// minute and what its calls on their way hold; so rotating a secret gives nobody a fresh minute.
     pub(crate) fn swap(&self, entries: Entries) {

@@ -97,6 +97,12 @@ pub(crate) fn run(env: Env<'_>) -> ExitCode {
 #[derive(Debug)]
 pub(crate) struct Failed(String);
 
+impl Failed {
+    pub(crate) fn message(&self) -> &str {
+        &self.0
+    }
+}
+
 impl<E: std::fmt::Display> From<E> for Failed {
     fn from(error: E) -> Self {
         Self(error.to_string())
@@ -104,7 +110,7 @@ impl<E: std::fmt::Display> From<E> for Failed {
 }
 
 /// A text file, whole.
-fn read(path: &Path) -> Result<String, Failed> {
+pub(crate) fn read(path: &Path) -> Result<String, Failed> {
     let bytes = fs::read(path).map_err(|error| Failed(format!("cannot read {}: {error}", path.display())))?;
     text(bytes).map_err(|fault| Failed(format!("{}{fault}", path.display())))
 }

@@ -12,7 +12,7 @@ use clap::Args as ClapArgs;
 use outrigger::{Client, Room};
 use tracing::info;
 
-use super::{Env, Failed, block_on, out, read, warn_of_open_admin};
+use super::{Env, Failed, block_on, out, warn_of_open_admin};
 #[cfg(feature = "otel")]
 use crate::otel::Tracing;
 #[cfg(not(feature = "otel"))]
@@ -25,9 +25,11 @@ use crate::{
     ledger::Ledger,
     load::Load,
     log::{self, access::AccessLog, changes},
+    reload::{self, Read, Reloader, Source},
     replay::Recorder,
     server::{self, Parts, Running},
-    signals::Signals,
+    settings::Settings,
+    signals::{HangUps, Signals},
     supervisor::Supervisor,
     watch::Watch,
 };
@@ -53,20 +55,20 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
     log::start(&args.log, env);
-    let text = read(&args.config)?;
-    let mut file = File::read(&text, &args.config.display().to_string(), env)?;
+    let source = Source { path: args.config.clone(), listen: args.listen, admin: args.admin };
+    let Read { text, mut file } = source.read(env).map_err(|faults| faults.join("\n"))?;
     for warning in &file.warnings {
         out::note(format_args!("warning: {warning}"));
     }
-    file.settings.listen = args.listen.unwrap_or(file.settings.listen);
-    file.settings.admin = args.admin.unwrap_or(file.settings.admin);
     file.may_serve()?;
     warn_of_open_admin(file.settings.admin);
+    let fixed = file.settings.clone();
     file.settings.max_connections = affordable(file.settings.max_connections);
     let supervisor = Supervisor::of(env);
+    let start = Start { source, text, file, fixed, supervisor };
     let recorder = args.record.as_deref().map(record).transpose()?;
-    let ledger = Arc::new(Ledger::open(&file.settings.state_dir, SystemTime::now())?);
-    let done = block_on(serve(file, (recorder.clone(), Arc::clone(&ledger)), supervisor, env));
+    let ledger = Arc::new(Ledger::open(&start.file.settings.state_dir, SystemTime::now())?);
+    let done = block_on(serve(start, (recorder.clone(), Arc::clone(&ledger)), env));
     ledger.finish();
     if let Some(recorder) = recorder {
         recorder.finish();
@@ -91,19 +93,29 @@ fn affordable(wanted: u32) -> u32 {
     affordable
 }
 
-async fn serve(
+/// What the gateway starts with.
+struct Start {
+    source: Source,
+    text: String,
     file: File,
-    (recorder, ledger): (Option<Arc<Recorder>>, Arc<Ledger>),
+    /// The settings as the file and the flags have them.
+    fixed: Settings,
     supervisor: Supervisor,
+}
+
+async fn serve(
+    start: Start,
+    (recorder, ledger): (Option<Arc<Recorder>>, Arc<Ledger>),
     env: Env<'_>,
 ) -> Result<ExitCode, Failed> {
-    let mut signals = Signals::listen()?;
+    let Start { source, text, file, fixed, supervisor } = start;
+    let (mut signals, hang_ups) = (Signals::listen()?, HangUps::listen()?);
     let watch = Watch::new();
     let tracing = Tracing::start(env, &file.config)?.map(Arc::new);
     let max_held = usize::try_from(file.settings.max_held_answer.0).unwrap_or(usize::MAX);
     let load = Load::of(&file.settings);
     let client = Client::builder()
-        .config(file.config)
+        .config(file.config.clone())
         .observer(watch.clone())
         .observer(changes::tell)
         .max_held_answer(max_held)
@@ -113,14 +125,37 @@ async fn serve(
     let mut clerks: Vec<Arc<dyn Clerk>> = vec![Arc::new(AccessLog)];
     clerks.extend(recorder.map(|recorder| recorder as Arc<dyn Clerk>));
     clerks.extend(tracing.clone().map(|tracing| tracing as Arc<dyn Clerk>));
-    let parts = Parts { client, load, watch, keys, ledger, clerks, world: None };
+    let (orders, ordered) = reload::orders();
+    let parts = Parts {
+        client: client.clone(),
+        load,
+        watch: watch.clone(),
+        keys: Arc::clone(&keys),
+        ledger,
+        clerks,
+        world: None,
+        orders: Some(orders),
+    };
     let running = server::start(&file.settings, parts).await?;
+    watch.metrics().may_reload();
+    let reloader = Reloader {
+        source,
+        client,
+        keys,
+        live: Arc::clone(running.live()),
+        watch,
+        supervisor: supervisor.clone(),
+        text,
+        config: file.config,
+        fixed,
+    };
+    drop(tokio::spawn(reloader.run(hang_ups, ordered)));
     out::note(format_args!("listening {}", running.listen_url()));
     out::note(format_args!("admin {}", running.admin_url()));
     supervisor.ready();
     drop(tokio::spawn(supervisor.clone().feed_watchdog()));
     signals.next().await;
-    supervisor.stopping(file.settings.drain);
+    supervisor.stopping(running.live().settings().drain);
     let code = stop(running, &mut signals).await;
     if let Some(tracing) = tracing {
         // The last spans leave on the runtime, so who waits for them must not be of it.

@@ -70,6 +70,7 @@ impl Stage {
             ledger: Arc::new(crate::ledger::Ledger::in_memory()),
             clerks: Vec::new(),
             world,
+            orders: None,
         };
         let running = server::start(&settings, parts).await?;
         Ok(Self { running, client, ledger, regions, naive_regions })

@@ -63,6 +63,7 @@ pub(crate) struct Metrics {
     first_token: Family<3, Sizes>,
     duration: Family<4, Sizes>,
     usage: Family<4, Sizes>,
+    reloads: Family<1, Sum>,
 }
 
 impl Metrics {
@@ -119,6 +120,7 @@ impl Metrics {
             first_token: first_token_times(),
             duration: durations(),
             usage: token_usage(),
+            reloads: reloads(),
         }
     }
 
@@ -216,6 +218,16 @@ impl Metrics {
         self.requests.counts_by(1)
     }
 
+    /// There is a file to read again: so many reloads so far are none, which an alert has to know to see the first.
+    pub(crate) fn may_reload(&self) {
+        ["ok", "error"].into_iter().for_each(|result| self.reloads.add([result.into()], 0.0));
+    }
+
+    /// Counts a reload.
+    pub(crate) fn reloaded(&self, result: &'static str) {
+        self.reloads.add([result.into()], 1.0);
+    }
+
     /// The page: what was counted, and how the client stands now.
     pub(crate) fn page(&self, client: &Client) -> String {
         let mut page = Page::default();
@@ -232,6 +244,7 @@ impl Metrics {
         self.first_token.write(&mut page);
         self.duration.write(&mut page);
         self.usage.write(&mut page);
+        self.reloads.write(&mut page);
         write_state(&mut page, client);
         page.into_text()
     }
@@ -281,6 +294,14 @@ fn durations() -> Family<4, Sizes> {
         ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "error_type"],
         DURATION,
         "Duration of requests, from their start to the end of the answer.",
+    )
+}
+
+fn reloads() -> Family<1, Sum> {
+    Family::counter(
+        "outrigger_config_reloads_total",
+        ["result"],
+        "Times that the configuration was read again, by what came of it: ok, or error, and then the one before stayed.",
     )
 }
 

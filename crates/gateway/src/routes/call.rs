@@ -60,7 +60,7 @@ pub(crate) async fn answer(api: Api, State(gateway): State<Arc<Gateway>>, reques
     });
     let mut response = match understood {
         Ok((request, seat)) => {
-            let early_status = gateway.early_status.filter(|_| request.is_stream());
+            let early_status = gateway.live.settings().early_status.0.filter(|_| request.is_stream());
             let asked = ask(Arc::clone(&gateway), request, account);
             let parcel = Parcel { gateway, seat, way: way(api, &mut head), began };
             match early_status {
@@ -174,10 +174,11 @@ impl Failure {
 /// The whole body, and a place among those who are served.
 async fn receive(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<(Bytes, Seat), ApiError> {
     must_be_json(headers)?;
-    let mut seat = gateway.load.enter().ok_or_else(ApiError::overloaded)?;
+    let settings = gateway.live.settings();
+    let mut seat = gateway.live.load.enter().ok_or_else(ApiError::overloaded)?;
     let body = tokio::select! {
         biased;
-        body = body::read(body, gateway.max_body, gateway.body_timeout, &mut seat) => body?,
+        body = body::read(body, settings.max_body.0, settings.body_timeout, &mut seat) => body?,
         // What would be refused when it is all there need not come in first.
         () = gateway.phases.reached(Phase::Draining) => return Err(ApiError::draining()),
     };

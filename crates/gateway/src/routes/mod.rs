@@ -14,7 +14,7 @@ mod stream;
 mod wishes;
 pub(crate) mod words;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -29,7 +29,7 @@ use serde::Serialize;
 
 use self::error::ApiError;
 pub(crate) use self::{provenance::stamp_untried, stream::FLUSH};
-use crate::{auth::Keys, clerk::Clerks, load::Load, phase::Phases, watch::Watch};
+use crate::{auth::Keys, clerk::Clerks, live::Live, phase::Phases, watch::Watch};
 
 /// What the routes share.
 #[derive(Debug)]
@@ -39,13 +39,8 @@ pub(crate) struct Gateway {
     pub(crate) keys: Arc<Keys>,
     pub(crate) clerks: Clerks,
     pub(crate) phases: Phases,
-    pub(crate) load: Arc<Load>,
-    /// Bytes of a request's body at most.
-    pub(crate) max_body: u64,
-    /// Time for it to come in.
-    pub(crate) body_timeout: Duration,
-    /// How long a stream's status waits for its content; absent: as long as it takes.
-    pub(crate) early_status: Option<Duration>,
+    /// The settings that hold now, and the load that they bound.
+    pub(crate) live: Arc<Live>,
 }
 
 /// The routes of the callers' listener, each with and without `/v1`.

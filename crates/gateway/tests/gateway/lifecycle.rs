@@ -181,19 +181,6 @@ async fn a_second_signal_ends_it_at_once() {
 }
 
 #[tokio::test]
-async fn a_hang_up_signal_is_answered_by_a_line_and_nothing_else() {
-    let gateway = Gateway::start("").await;
-    gateway.signal("HUP");
-    soon(async {
-        while !gateway.log().contains("does not reload") {
-            assert_eq!(gateway.ask("").await.status, 200);
-        }
-    })
-    .await;
-    assert_eq!(gateway.ask("").await.status, 200);
-}
-
-#[tokio::test]
 async fn an_address_that_is_taken_is_a_failure_with_its_name() {
     let gateway = Gateway::start("").await;
     let taken = gateway.listen.to_string();

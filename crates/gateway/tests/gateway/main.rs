@@ -30,6 +30,7 @@ mod manager;
 mod memory;
 mod operators;
 mod ops;
+mod reload;
 mod replay;
 mod schema;
 mod simulate;

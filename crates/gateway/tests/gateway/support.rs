@@ -3,7 +3,7 @@
 use std::{
     io::Write as _,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::{
         Arc, Mutex,
@@ -110,8 +110,19 @@ impl Gateway {
     }
 
     async fn by(program: Command, server: Server, text: &str) -> Self {
-        let (child, log, listen, admin) = serve(program, text).await;
+        assert_eq!(crate::schema::faults(text), "", "what is served, the schema takes:\n{text}");
+        Self::reading(program, server, &file(text)).await
+    }
+
+    /// A gateway that reads this file.
+    pub(crate) async fn reading(program: Command, server: Server, path: &Path) -> Self {
+        let (child, log, listen, admin) = serve(program, path).await;
         Self { listen, admin, server, child, log }
+    }
+
+    /// What a file says of a world: `chat` at all of its regions.
+    pub(crate) fn text(server: &Server) -> String {
+        at(server, "holysheep", "openai") + &model("chat", "holysheep", "gpt-4.1")
     }
 
     pub(crate) fn world(&self) -> &World {
@@ -182,11 +193,10 @@ pub(crate) fn outrigger() -> Command {
 }
 
 /// Starts `outrigger serve` with this file, on ports of its own.
-async fn serve(mut program: Command, text: &str) -> (Child, Log, SocketAddr, SocketAddr) {
-    assert_eq!(crate::schema::faults(text), "", "what is served, the schema takes:\n{text}");
+async fn serve(mut program: Command, path: &Path) -> (Child, Log, SocketAddr, SocketAddr) {
     let mut child = program
         .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config"])
-        .arg(file(text))
+        .arg(path)
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()

@@ -1,0 +1,211 @@
+//! Another configuration while the gateway runs: on SIGHUP, on `POST /reload`, and when the file changes.
+//!
+//! One task does it, one reload after the other. File, environment and secret files are read again, and flags lie over the file
+//! as they did at the start. What has a fault changes nothing: the old configuration stays, and the faults are told to whoever
+//! asked, to the log, to the metrics and to `/events`.
+
+mod watched;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use outrigger::{Client, Config};
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, error, info, warn};
+
+use self::watched::Watched;
+use crate::{
+    auth::Keys, cli, file::File, live::Live, settings::Settings, signals::HangUps, supervisor::Supervisor,
+    watch::Watch,
+};
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) path: PathBuf,
+    /// The flags that lie over it.
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+/// A configuration that was read, and the text of it.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) text: String,
+    pub(crate) file: File,
+}
+
+impl Source {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Each fault, with its place where it has one.
+    pub(crate) fn read(&self, env: cli::Env<'_>) -> Result<Read, Vec<String>> {
+        let text = cli::read(&self.path).map_err(|failed| vec![failed.message().to_owned()])?;
+        let name = self.path.display().to_string();
+        let mut file = File::read(&text, &name, env)
+            .map_err(|faults| faults.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        file.settings.listen = self.listen.unwrap_or(file.settings.listen);
+        file.settings.admin = self.admin.unwrap_or(file.settings.admin);
+        Ok(Read { text, file })
+    }
+}
+
+/// What asks for a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trigger {
+    Signal,
+    Request,
+    File,
+}
+
+impl Trigger {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Signal => "signal",
+            Self::Request => "request",
+            Self::File => "file",
+        }
+    }
+}
+
+/// What came of a reload: warnings when it was done, faults when it was not.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Reloaded {
+    pub(crate) result: &'static str,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) faults: Vec<String>,
+}
+
+impl Reloaded {
+    pub(crate) fn is_ok(&self) -> bool {
+        self.faults.is_empty()
+    }
+}
+
+/// A wish of the operators' port, to be answered.
+pub(crate) type Order = oneshot::Sender<Reloaded>;
+
+/// Takes wishes; a few at a time, since each is answered before the next is read.
+pub(crate) fn orders() -> (mpsc::Sender<Order>, mpsc::Receiver<Order>) {
+    mpsc::channel(16)
+}
+
+/// Who reloads.
+pub(crate) struct Reloader {
+    pub(crate) source: Source,
+    pub(crate) client: Client,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) watch: Watch,
+    pub(crate) supervisor: Supervisor,
+    /// What holds.
+    pub(crate) text: String,
+    pub(crate) config: Config,
+    /// What was fixed at the start, as the file and the flags had it.
+    pub(crate) fixed: Settings,
+}
+
+impl std::fmt::Debug for Reloader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reloader").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl Reloader {
+    /// Reloads whenever it is asked to, for as long as the process lives.
+    pub(crate) async fn run(mut self, mut hang_ups: HangUps, mut orders: mpsc::Receiver<Order>) {
+        let watched = Watched::start(&self.source.path);
+        let mut refused = Vec::new();
+        loop {
+            let (trigger, order) = tokio::select! {
+                () = hang_ups.next() => (Trigger::Signal, None),
+                Some(order) = orders.recv() => (Trigger::Request, Some(order)),
+                () = watched.changed() => (Trigger::File, None),
+            };
+            let read = self.read().await;
+            if trigger == Trigger::File && self.is_known(&read, &refused) {
+                debug!("the configuration file was touched, and says what it said");
+                if read.is_ok() {
+                    refused.clear();
+                }
+                continue;
+            }
+            self.supervisor.reloading();
+            let reloaded = self.take(read);
+            self.supervisor.ready();
+            self.tell(trigger, &reloaded);
+            refused.clone_from(&reloaded.faults);
+            if let Some(order) = order {
+                // Whoever asked may have gone away meanwhile.
+                drop(order.send(reloaded));
+            }
+        }
+    }
+
+    /// Files may hang (a network's), so they are read where that keeps nobody waiting.
+    async fn read(&self) -> Result<Read, Vec<String>> {
+        let source = self.source.clone();
+        let read = tokio::task::spawn_blocking(move || source.read(&|name| std::env::var(name).ok()));
+        read.await.unwrap_or_else(|error| Err(vec![error.to_string()]))
+    }
+
+    /// Whether this is what holds already, or was refused a moment ago.
+    fn is_known(&self, read: &Result<Read, Vec<String>>, refused: &[String]) -> bool {
+        match read {
+            Ok(read) => read.text == self.text && read.file.config == self.config,
+            Err(faults) => faults == refused,
+        }
+    }
+
+    fn take(&mut self, read: Result<Read, Vec<String>>) -> Reloaded {
+        match read.and_then(|read| self.swap(read).map_err(|fault| vec![fault])) {
+            Ok(warnings) => Reloaded { result: "ok", warnings, faults: Vec::new() },
+            Err(faults) => Reloaded { result: "error", warnings: Vec::new(), faults },
+        }
+    }
+
+    /// Goes by it, whole or not at all. Returns what is worth knowing.
+    fn swap(&mut self, Read { text, mut file }: Read) -> Result<Vec<String>, String> {
+        let mut warnings: Vec<String> = file.warnings.iter().map(ToString::to_string).collect();
+        let name = self.source.path.display();
+        for key in self.fixed.fixed_that_differ(&file.settings) {
+            warnings.push(format!("{name}: server.{key}: it has changed, and takes effect at a restart"));
+        }
+        file.settings.keep_what_is_fixed(&self.fixed);
+        file.may_serve()?;
+        self.client.reload(file.config.clone()).map_err(|error| error.to_string())?;
+        self.keys.swap(file.keys);
+        self.live.swap(file.settings);
+        (self.text, self.config) = (text, file.config);
+        Ok(warnings)
+    }
+
+    fn tell(&self, trigger: Trigger, reloaded: &Reloaded) {
+        let trigger = trigger.as_str();
+        for warning in &reloaded.warnings {
+            warn!("{warning}");
+        }
+        if reloaded.is_ok() {
+            info!(trigger, "the configuration is reloaded");
+        }
+        for fault in &reloaded.faults {
+            error!(trigger, %fault, "the configuration is not taken, the one before stays");
+        }
+        let facts = json!({
+            "result": reloaded.result, "trigger": trigger,
+            "warnings": reloaded.warnings, "faults": reloaded.faults,
+        });
+        self.watch.reloaded(reloaded.result, &facts);
+    }
+}
+
+/// The folder that a file is in.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}

@@ -1,0 +1,303 @@
+//! Another configuration while the gateway runs, however its file comes to say it: no caller notices, and faults change nothing.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use sim::{Fault, Server, When};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinHandle,
+};
+
+use crate::{
+    keys::Made,
+    support::{Gateway, exchange, folder, outrigger, post, question, soon, two_regions},
+};
+
+/// A gateway whose file lies in a folder of its own.
+struct Deck {
+    gateway: Gateway,
+    path: PathBuf,
+    text: String,
+}
+
+impl Deck {
+    async fn new(more: &str) -> Self {
+        let server = Server::start(two_regions()).await.unwrap();
+        let text = format!("{more}\n{}", Gateway::text(&server));
+        let path = folder().join("outrigger.toml");
+        fs::write(&path, &text).unwrap();
+        let mut program = outrigger();
+        program.env("OUTRIGGER_LOG", "debug");
+        let gateway = Gateway::reading(program, server, &path).await;
+        Self { gateway, path, text }
+    }
+
+    /// The file with one more model.
+    fn with(&self, model: &str) -> String {
+        let target = "targets = [{ provider = \"holysheep\", model = \"gpt-4.1\" }]";
+        format!("{}[models.{model}]\n{target}\n", self.text)
+    }
+
+    /// Puts a new file in the place of the old one, as editors do.
+    fn replace(&self, text: &str) {
+        replace(&self.path, text);
+    }
+
+    /// Waits until a model is served.
+    async fn serves(&self, model: &str) {
+        soon(async {
+            while !self.gateway.get("/v1/models").await.text().contains(&format!("\"{model}\"")) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+
+    async fn reloads(&self, result: &str) -> u64 {
+        let name = format!("outrigger_config_reloads_total{{result=\"{result}\"}} ");
+        let metrics = self.gateway.metrics().await;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
+    async fn logs(&self, what: &str) {
+        soon(async {
+            while !self.gateway.log().contains(what) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+}
+
+fn replace(path: &Path, text: &str) {
+    let other = path.with_extension("new");
+    fs::write(&other, text).unwrap();
+    fs::rename(&other, path).unwrap();
+}
+
+/// Callers who ask one after the other until they are told to stop; how many were served, or what somebody got instead.
+fn callers(deck: &Deck, until: &Arc<AtomicBool>) -> (Arc<AtomicU64>, Vec<JoinHandle<Result<(), String>>>) {
+    let served = Arc::new(AtomicU64::new(0));
+    let caller = |stream: bool| {
+        let (listen, until, served) = (deck.gateway.listen, Arc::clone(until), Arc::clone(&served));
+        tokio::spawn(async move {
+            let request = post("/v1/chat/completions", "", &question(stream));
+            while !until.load(Ordering::Relaxed) {
+                let text = String::from_utf8_lossy(&exchange(listen, &request).await).into_owned();
+                let whole =
+                    if stream { text.contains("data: [DONE]") } else { text.contains("\"finish_reason\"") };
+                if !text.starts_with("HTTP/1.1 200") || !whole {
+                    return Err(text);
+                }
+                served.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        })
+    };
+    let callers = (0..4).map(|number| caller(number % 2 == 0)).collect();
+    (served, callers)
+}
+
+/// **No caller notices a reload.** While callers ask without a pause and a slow stream runs, the file is written anew by a new file in its
+/// place, by half of it and then the rest, by hand with a signal, and by a POST: every answer is whole, and each file is taken
+/// once it is whole. Fails if a torn file takes effect, or if anybody is dropped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_caller_notices_a_reload() {
+    let deck = Deck::new("").await;
+    let slow = Fault::SlowTokens { delay: Duration::from_millis(60) };
+    deck.gateway.world().inject("us-east", slow, When::always().first(1)).unwrap();
+    let mut stream = TcpStream::connect(deck.gateway.listen).await.unwrap();
+    stream.write_all(post("/v1/chat/completions", "", &question(true)).as_bytes()).await.unwrap();
+    let mut streamed = vec![0; 1];
+    soon(stream.read_exact(&mut streamed)).await.unwrap();
+
+    let until = Arc::new(AtomicBool::new(false));
+    let (served, asking) = callers(&deck, &until);
+    deck.replace(&deck.with("renamed"));
+    deck.serves("renamed").await;
+
+    let whole = deck.with("written");
+    let torn = deck.reloads("error").await;
+    let half = whole.find("targets").unwrap() + 20;
+    fs::write(&deck.path, &whole[..half]).unwrap();
+    soon(async { while deck.reloads("error").await == torn {} }).await;
+    deck.serves("renamed").await;
+    fs::write(&deck.path, &whole).unwrap();
+    deck.serves("written").await;
+
+    deck.gateway.signal("HUP");
+    deck.logs("trigger=\"signal\"").await;
+    assert_eq!(deck.gateway.operate("POST", "/reload", "").await.json()["result"], "ok");
+
+    // Some more are served by the last one.
+    let so_far = served.load(Ordering::Relaxed);
+    soon(async {
+        while served.load(Ordering::Relaxed) < so_far + 20 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    until.store(true, Ordering::Relaxed);
+    for caller in asking {
+        assert_eq!(soon(caller).await.unwrap(), Ok(()));
+    }
+    soon(stream.read_to_end(&mut streamed)).await.unwrap();
+    assert!(String::from_utf8_lossy(&streamed).contains("data: [DONE]"), "the stream over all of it");
+}
+
+/// **A ConfigMap is taken as Kubernetes swaps it**: the file is a link by way of `..data`, which is put in place as a whole while
+/// the file itself, as named, does not change.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_config_map_is_taken_as_kubernetes_swaps_it() {
+    use std::os::unix::fs::symlink;
+
+    let server = Server::start(two_regions()).await.unwrap();
+    let text = Gateway::text(&server);
+    let folder = folder();
+    let fill = |name: &str, text: &str| {
+        fs::create_dir(folder.join(name)).unwrap();
+        fs::write(folder.join(name).join("outrigger.toml"), text).unwrap();
+    };
+    fill("..1", &text);
+    symlink("..1", folder.join("..data")).unwrap();
+    symlink("..data/outrigger.toml", folder.join("outrigger.toml")).unwrap();
+    let gateway = Gateway::reading(outrigger(), server, &folder.join("outrigger.toml")).await;
+    let deck = Deck { gateway, path: folder.join("outrigger.toml"), text };
+    for (round, model) in ["second", "third"].into_iter().enumerate() {
+        let name = format!("..{}", round + 2);
+        fill(&name, &deck.with(model));
+        symlink(&name, folder.join("..data_tmp")).unwrap();
+        fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+        fs::remove_dir_all(folder.join(format!("..{}", round + 1))).unwrap();
+        deck.serves(model).await;
+    }
+    assert_eq!((deck.reloads("ok").await, deck.reloads("error").await), (2, 0));
+    drop(deck);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// **What has faults is refused, and everybody is told**: who asked, with line and column, the metrics, the log and those who listen.
+/// Callers are served as before; and a file that is mended is taken.
+#[tokio::test]
+async fn what_has_faults_is_refused_and_told() {
+    let deck = Deck::new("").await;
+    let mut events = TcpStream::connect(deck.gateway.admin).await.unwrap();
+    events.write_all(b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut heard = Vec::new();
+    soon(async {
+        while !String::from_utf8_lossy(&heard).contains(": listening") {
+            events.read_buf(&mut heard).await.unwrap();
+        }
+    })
+    .await;
+    let lines = deck.text.lines().count();
+    fs::write(&deck.path, format!("{}surprise = 1\n", deck.with("more"))).unwrap();
+    let refused = deck.gateway.operate("POST", "/reload", "").await;
+    assert_eq!((refused.status, refused.code().as_str()), (422, "invalid_config"));
+    let fault = refused.json()["faults"][0].as_str().unwrap().to_owned();
+    assert!(
+        fault.contains(&format!("outrigger.toml:{}:1: ", lines + 3)) && fault.contains("surprise"),
+        "{fault}"
+    );
+    soon(async {
+        while !String::from_utf8_lossy(&heard).contains("\"warnings\":[]}\n\n") {
+            events.read_buf(&mut heard).await.unwrap();
+        }
+    })
+    .await;
+    let told = String::from_utf8_lossy(&heard).into_owned();
+    assert!(told.contains("\"result\":\"error\"") && told.contains("surprise"), "{told}");
+    deck.logs("surprise").await;
+    assert!(deck.reloads("error").await >= 1);
+    assert_eq!(deck.gateway.ask("").await.status, 200);
+    assert!(!deck.gateway.get("/v1/models").await.text().contains("\"more\""));
+    assert!(!deck.gateway.log().contains("sk-secret"));
+
+    deck.replace(&deck.with("more"));
+    assert_eq!(deck.gateway.operate("POST", "/reload", "").await.status, 200);
+    assert!(deck.gateway.get("/v1/models").await.text().contains("\"more\""));
+    fs::remove_file(&deck.path).unwrap();
+    let gone = deck.gateway.operate("POST", "/reload", "").await;
+    assert!(gone.status == 422 && gone.text().contains("cannot read"), "{}", gone.text());
+    assert_eq!(deck.gateway.ask("").await.status, 200);
+}
+
+/// **A touch is no reload.** A file that is written anew and says what it said is left alone.
+#[tokio::test]
+async fn a_touch_is_no_reload() {
+    let deck = Deck::new("").await;
+    deck.replace(&deck.text);
+    deck.logs("was touched").await;
+    assert_eq!((deck.reloads("ok").await, deck.reloads("error").await), (0, 0));
+    deck.replace(&deck.with("more"));
+    deck.serves("more").await;
+    assert_eq!(deck.reloads("ok").await, 1);
+}
+
+/// **What can change does, and what cannot is said.** The size of bodies changes at once; how long a head may be waits for a restart, and
+/// whoever reloads is told so. What a flag says lies over the file as it did.
+#[tokio::test]
+async fn what_is_fixed_at_the_start_is_said() {
+    let deck = Deck::new("").await;
+    let long = format!(
+        "{{\"model\":\"chat\",\"messages\":[{{\"role\":\"user\",\"content\":\"{}\"}}]}}",
+        "a".repeat(2048)
+    );
+    assert_eq!(deck.gateway.post("/v1/chat/completions", "", &long).await.status, 200);
+    let server = "[server]\nmax_body = \"1KiB\"\nmax_head = \"2KiB\"\nlisten = \"127.0.0.1:9\"\n";
+    deck.replace(&format!("{server}{}", deck.text));
+    let reloaded = deck.gateway.operate("POST", "/reload", "").await.json();
+    let warnings: Vec<&str> =
+        reloaded["warnings"].as_array().unwrap().iter().map(|warning| warning.as_str().unwrap()).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("server.max_head") && warnings[0].contains("at a restart"), "{warnings:?}");
+    assert_eq!(deck.gateway.post("/v1/chat/completions", "", &long).await.status, 413);
+    assert_eq!(deck.gateway.ask("").await.status, 200);
+}
+
+/// **Callers' keys change with it.** One that is added opens, one that is taken out does not, and one that stays never fails.
+#[tokio::test]
+async fn callers_keys_change_with_the_file() {
+    let (old, new, stays) =
+        (Made::new("old", "").await, Made::new("new", "").await, Made::new("stays", "").await);
+    let deck = Deck::new(&format!("{}{}", old.entry, stays.entry)).await;
+    assert_eq!(deck.gateway.ask(&old.bearer()).await.status, 200);
+    assert_eq!(deck.gateway.ask(&new.bearer()).await.status, 401);
+    let text = deck.text.replace(&old.entry, &new.entry);
+    deck.replace(&text);
+    soon(async {
+        while deck.gateway.ask(&new.bearer()).await.status != 200 {
+            assert_eq!(deck.gateway.ask(&stays.bearer()).await.status, 200);
+        }
+    })
+    .await;
+    assert_eq!(deck.gateway.ask(&old.bearer()).await.status, 401);
+    assert_eq!(deck.gateway.ask(&stays.bearer()).await.status, 200);
+}
+
+/// **What an operator took out stays out**, and what was counted stays counted, whatever is added to the file.
+#[tokio::test]
+async fn a_cordon_survives_a_reload() {
+    let deck = Deck::new("").await;
+    deck.gateway.ask("").await;
+    let body = r#"{"provider":"holysheep","region":"us-east"}"#;
+    assert_eq!(deck.gateway.operate("POST", "/cordon", body).await.status, 200);
+    deck.replace(&deck.with("more"));
+    deck.serves("more").await;
+    let status = deck.gateway.operate("GET", "/status", "").await.json();
+    let deployments = status["deployments"].as_array().unwrap();
+    let us_east = deployments.iter().find(|status| status["region"] == "us-east").unwrap();
+    assert_eq!((&us_east["cordoned"], &us_east["attempts"]), (&true.into(), &1.into()));
+    assert_eq!(deck.gateway.ask("").await.header("x-outrigger-region"), Some("eu-west"));
+}
