@@ -1,7 +1,7 @@
 //! The codes of all errors that the gateway gives. Programs lean on them, and docs/troubleshooting.md has an entry for each.
 
 /// Every code, in the order of the alphabet.
-const CODES: [&str; 30] = [
+const CODES: [&str; 31] = [
     "answer_truncated",
     "budget_exceeded",
     "deadline_exceeded",
@@ -11,6 +11,7 @@ const CODES: [&str; 30] = [
     "internal",
     "invalid_api_key",
     "invalid_body",
+    "invalid_config",
     "invalid_header",
     "invalid_json",
     "invalid_value",
