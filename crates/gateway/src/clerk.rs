@@ -48,7 +48,6 @@ pub(crate) struct Beside<'a> {
 }
 
 /// Which request, and whose.
-#[allow(dead_code, reason = "each clerk reads what it needs")]
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
     /// Its name.

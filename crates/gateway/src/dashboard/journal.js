@@ -49,7 +49,7 @@ function told(name, data) {
     case "cordon":
       return { look: "cordoned", sign: "⏸", what: `${placed(data)} is ${data.cordoned ? "cordoned" : "uncordoned"}`, kind: "cordon", why: data.for_s ? `for ${span(data.for_s)}` : "" };
     case "reload":
-      return { look: "half", sign: "↻", what: "the configuration was read anew", kind: "reload", why: data.result ? plain(data.result) : "" };
+      return { look: "half", sign: "↻", what: data.result === "error" ? "a new configuration was refused" : "the configuration was read anew", kind: "reload", why: data.result ? plain(data.result) : "" };
     default:
       return null;
   }
