@@ -10,7 +10,7 @@ async fn the_process_is_alive_and_ready() {
     assert_eq!(gateway.operate("GET", "/healthz", "").await.status, 200);
     let ready = gateway.operate("GET", "/readyz", "").await;
     assert_eq!((ready.status, ready.json()["ready"].as_bool()), (200, Some(true)));
-    assert_eq!(gateway.operate("GET", "/", "").await.code(), "unknown_url");
+    assert_eq!(gateway.operate("GET", "/nowhere", "").await.code(), "unknown_url");
     assert_eq!(gateway.operate("POST", "/chaos", "{}").await.status, 404, "there is no simulated world");
 }
 
