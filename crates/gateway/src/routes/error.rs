@@ -241,7 +241,9 @@ mod tests {
 
     #[test]
     fn an_sdk_waits_as_told_for_a_limit_and_not_for_one_that_it_could_not_outwait() {
-        let of = |wait: Option<u64>| headers(ApiError::limited("x", "x", wait.map(Duration::from_millis)));
+        let of = |wait: Option<u64>| {
+            headers(ApiError::limited("rate_limit_exceeded", "x", wait.map(Duration::from_millis)))
+        };
         assert_eq!(of(Some(11_001)), (None, Some("12".into())));
         assert_eq!(of(Some(60_000)), (None, Some("60".into())));
         assert_eq!(of(Some(60_001)), (Some("false".into()), Some("60".into())));
