@@ -68,8 +68,13 @@ async fn play() -> String {
     exchange(gateway.listen, &(kept + &last)).await;
     let slow = Fault::SlowFirstToken { delay: Duration::from_secs(60) };
     soon(async {
-        while !gateway.metrics().await.contains("outrigger_hedges_total") {
-            world.inject("us-east", slow.clone(), When::always().first(1)).unwrap();
+        // Whichever region is chosen steadily is slow every other time.
+        for region in ["us-east", "eu-west"].into_iter().cycle() {
+            if gateway.metrics().await.contains("outrigger_hedges_total") {
+                break;
+            }
+            world.clear_all();
+            world.inject(region, slow.clone(), When::always().first(1)).unwrap();
             let asked = gateway.post(CHAT, "x-outrigger-region: us-east\r\n", &question(true)).await;
             assert_eq!(asked.status, 200);
         }
