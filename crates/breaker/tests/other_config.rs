@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "a helper that finds its input wrong fails the run")]
 
+mod common;
+
 use std::time::{Duration, Instant};
 
 use outrigger_breaker::strategies::{configs, histories, replay};
@@ -9,22 +11,8 @@ use outrigger_breaker::{
     Breaker, BreakerConfig, Event, Gate, Permit, Rejected, Report, State, TripReason, Verdict,
 };
 use proptest::prelude::*;
-use proptest::test_runner::FileFailurePersistence;
 
-#[expect(clippy::disallowed_methods, reason = "an origin for made-up instants, read once")]
-fn t0() -> Instant {
-    // Far enough from the platform's own zero for clocks that go back.
-    Instant::now() + Duration::from_secs(3600)
-}
-
-fn settings() -> ProptestConfig {
-    let seeds = FileFailurePersistence::WithSource("regressions");
-    ProptestConfig { failure_persistence: Some(Box::new(seeds)), ..ProptestConfig::with_cases(512) }
-}
-
-fn breaker(config: &BreakerConfig, origin: Instant) -> Breaker {
-    Breaker::new_at(config.clone(), origin).expect("strategies make valid configs")
-}
+use common::{breaker, settings, t0};
 
 /// A breaker that is given its own config again before whatever it is told at a time.
 #[derive(Debug)]
