@@ -24,15 +24,20 @@ pub(crate) fn period(every: Duration, wall: SystemTime) -> (u64, Duration) {
     (number, end.saturating_sub(since))
 }
 
-/// Millionths of a USD, rounded up: what costs something is never booked as nothing.
+/// Millionths of a USD.
 pub(crate) fn micro_usd(usd: f64) -> u64 {
+    parts_of_usd(usd, 1e6)
+}
+
+/// Whole parts of a USD, of which it has so many; rounded up: what costs something is never booked as nothing.
+pub(crate) fn parts_of_usd(usd: f64, parts: f64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a cast of a float stops at the bounds of the integer, and takes what is no number for nothing"
     )]
-    let micro = (usd * 1e6).ceil() as u64;
-    micro
+    let whole = (usd * parts).ceil() as u64;
+    whole
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use outrigger::wire::Usage;
 use serde::{Deserialize, Serialize};
 
 use super::store::Stored;
-use crate::auth::spent::period;
+use crate::auth::spent::{parts_of_usd, period};
 
 /// How many days are kept, today included.
 pub(super) const KEPT: u64 = 400;
@@ -100,15 +100,9 @@ impl Name<'_> {
     }
 }
 
-/// Billionths of a USD, rounded up: what costs something is never booked as nothing.
+/// Billionths of a USD.
 pub(super) fn nano_usd(usd: f64) -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a cast of a float stops at the bounds of the integer, and takes what is no number for nothing"
-    )]
-    let nano = (usd * 1e9).ceil() as u64;
-    nano
+    parts_of_usd(usd, 1e9)
 }
 
 pub(super) fn day_of(wall: SystemTime) -> u64 {
