@@ -4,6 +4,7 @@ Each test has simulated regions and a gateway of its own, in processes of their 
 has opened. Nothing waits without a bound. A file whose name begins with an underscore is no script.
 """
 
+import asyncio
 import contextlib
 import json
 import pathlib
@@ -108,6 +109,20 @@ def quiet(world, wanted):
     while (world.in_flight() == 0) != wanted:
         assert time.monotonic() < until, f"not in time: nothing in flight is {wanted}"
         time.sleep(0.02)
+
+
+def cancelled(world, ask):
+    """Cancels what `ask` begins once it is under way, and returns when nothing is."""
+
+    async def cancel():
+        asking = asyncio.ensure_future(ask())
+        await asyncio.to_thread(quiet, world, False)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        assert asking.cancelled()
+        await asyncio.to_thread(quiet, world, True)
+
+    asyncio.run(asyncio.wait_for(cancel(), 2 * PATIENCE))
 
 
 def near(region):

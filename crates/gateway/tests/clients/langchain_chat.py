@@ -3,10 +3,8 @@
 Run as `langchain_chat.py PROGRAM`, with the path of a built `outrigger`; `_world.py` has the rules of all scripts.
 """
 
-import asyncio
-
 import openai
-from _world import LAST_WORD, PATIENCE, main, near, quiet
+from _world import LAST_WORD, PATIENCE, cancelled, main, near
 from langchain_openai import ChatOpenAI
 
 TOOL = {
@@ -87,16 +85,7 @@ def a_stream_that_is_cut_everywhere_raises(world):
 
 def what_its_caller_cancels_is_cancelled_upstream(world):
     world.chaos("silent")
-
-    async def cancelled():
-        asking = asyncio.ensure_future(connect(world).ainvoke("ahoy"))
-        await asyncio.to_thread(quiet, world, False)
-        asking.cancel()
-        await asyncio.gather(asking, return_exceptions=True)
-        assert asking.cancelled()
-        await asyncio.to_thread(quiet, world, True)
-
-    asyncio.run(asyncio.wait_for(cancelled(), 2 * PATIENCE))
+    cancelled(world, lambda: connect(world).ainvoke("ahoy"))
 
 
 TESTS = [

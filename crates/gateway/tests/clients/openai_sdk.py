@@ -6,7 +6,7 @@ Run as `openai_sdk.py PROGRAM`, with the path of a built `outrigger`; `_world.py
 import asyncio
 
 import openai
-from _world import AHOY, LAST_WORD, PATIENCE, REGIONS, main, near, quiet
+from _world import AHOY, LAST_WORD, PATIENCE, REGIONS, cancelled, main, near, quiet
 from _world import raised as raised_of
 
 
@@ -226,15 +226,6 @@ def tools_are_called_plain_and_streamed(world):
 
 
 def what_its_caller_cancels_is_cancelled_upstream(world):
-    async def cancelled():
-        async with connect(world, openai.AsyncOpenAI, max_retries=0) as client:
-            asking = asyncio.ensure_future(client.chat.completions.create(model="chat", messages=AHOY))
-            await asyncio.to_thread(quiet, world, False)
-            asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
-            assert asking.cancelled()
-            await asyncio.to_thread(quiet, world, True)
-
     world.chaos("slow_tokens")
     stream = connect(world).chat.completions.create(model="chat", messages=AHOY, stream=True)
     next(stream)
@@ -242,7 +233,12 @@ def what_its_caller_cancels_is_cancelled_upstream(world):
     quiet(world, True)
     world.heal()
     world.chaos("silent")
-    asyncio.run(asyncio.wait_for(cancelled(), 2 * PATIENCE))
+
+    async def ask():
+        async with connect(world, openai.AsyncOpenAI, max_retries=0) as client:
+            await client.chat.completions.create(model="chat", messages=AHOY)
+
+    cancelled(world, ask)
 
 
 TESTS = [

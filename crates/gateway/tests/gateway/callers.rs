@@ -131,12 +131,7 @@ async fn a_caller_that_hangs_up_on_a_plain_request_cancels_it_and_frees_its_plac
     .await;
     assert_eq!(gateway.ask("").await.code(), "overloaded");
     drop(stream);
-    soon(async {
-        while gateway.world().in_flight("us-east").unwrap() > 0 {
-            gateway.get("/v1/models").await;
-        }
-    })
-    .await;
+    gateway.lets_go_of("us-east").await;
     assert!(gateway.world().received("us-east").unwrap()[0].cancelled_by_caller);
     gateway.world().clear("us-east").unwrap();
     soon(async { while gateway.ask("").await.status != 200 {} }).await;

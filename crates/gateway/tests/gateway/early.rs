@@ -140,10 +140,5 @@ async fn a_caller_that_goes_while_it_waits_takes_its_upstream_along() {
     }
     assert_eq!(gateway.world().in_flight("us-east").unwrap(), 1);
     drop(stream);
-    soon(async {
-        while gateway.world().in_flight("us-east").unwrap() > 0 {
-            gateway.get("/v1/models").await;
-        }
-    })
-    .await;
+    gateway.lets_go_of("us-east").await;
 }

@@ -93,12 +93,7 @@ async fn a_caller_that_hangs_up_cancels_its_upstream() {
     }
     assert_eq!(gateway.world().in_flight("us-east").unwrap(), 1);
     drop(stream);
-    soon(async {
-        while gateway.world().in_flight("us-east").unwrap() > 0 {
-            gateway.get("/v1/models").await;
-        }
-    })
-    .await;
+    gateway.lets_go_of("us-east").await;
     assert!(gateway.world().received("us-east").unwrap()[0].cancelled_by_caller);
 }
 

@@ -138,6 +138,16 @@ impl Gateway {
         send(self.listen, &post(path, headers, body)).await
     }
 
+    /// Returns once nothing is under way at a region any more.
+    pub(crate) async fn lets_go_of(&self, region: &str) {
+        soon(async {
+            while self.world().in_flight(region).unwrap() > 0 {
+                self.get("/v1/models").await;
+            }
+        })
+        .await;
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Reply {
         send(self.listen, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"))
             .await
