@@ -5,12 +5,12 @@
 //! missing and that is allowed. With `screenshot` the script takes the picture that the README shows instead.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::clients::built_program;
 use crate::failure::{Failure, verdict};
+use crate::npm;
 use crate::shell::Step;
 use crate::workspace::Workspace;
 
@@ -46,8 +46,9 @@ fn build(workspace: &Workspace) -> Result<(), Failure> {
 
 fn drive(workspace: &Workspace, program: &Path, words: &[&str]) -> Result<(), Failure> {
     let chromium = tools(workspace)?;
-    let modules = modules(workspace)?;
-    let script = workspace.root.join(FOLDER).join(SCRIPT);
+    let (folder, modules) = (workspace.root.join(FOLDER), workspace.target.join("browser"));
+    npm::install(&folder.join("package.json"), &modules, HELP)?;
+    let script = folder.join(SCRIPT);
     let step = Step::program(&workspace.root, OsStr::new("node"), HELP);
     let step = step.arguments(&[script.as_os_str(), program.as_os_str()]).arguments(words);
     let step = step.variable("OUTRIGGER_BROWSER_MODULES", &modules.to_string_lossy());
@@ -95,36 +96,4 @@ fn path_of(program: &str) -> Option<PathBuf> {
     places.find(|place| {
         Command::new(place).arg("--version").output().is_ok_and(|output| output.status.success())
     })
-}
-
-/// The folder that holds the libraries; made anew when their list has changed.
-fn modules(workspace: &Workspace) -> Result<PathBuf, Failure> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| Failure::File { path, source }
-    };
-    let list = workspace.root.join(FOLDER).join("package.json");
-    let wanted = fs::read(&list).map_err(failed(&list))?;
-    let home = workspace.target.join("browser");
-    // Written last, so that a folder which was cut off half way is not taken for a whole one.
-    let stamp = home.join("package.installed");
-    if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(home);
-    }
-    fs::create_dir_all(&home).map_err(failed(&home))?;
-    let copy = home.join("package.json");
-    fs::write(&copy, &wanted).map_err(failed(&copy))?;
-    // The list names exact versions of libraries that need no others: it is its own lock.
-    let npm = Step::program(&home, OsStr::new("npm"), HELP);
-    npm.arguments(&[
-        "install",
-        "--no-package-lock",
-        "--ignore-scripts",
-        "--no-audit",
-        "--no-fund",
-        "--silent",
-    ])
-    .run()?;
-    fs::write(&stamp, &wanted).map_err(failed(&stamp))?;
-    Ok(home)
 }

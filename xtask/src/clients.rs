@@ -12,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, verdict};
+use crate::npm;
 use crate::shell::Step;
 use crate::tidy::source::{relative, text_files};
 use crate::workspace::Workspace;
@@ -93,29 +94,13 @@ fn environment(workspace: &Workspace, requirements: &Path) -> Result<PathBuf, Fa
     Ok(python)
 }
 
-/// A folder with the Node scripts and the libraries that they import; those are installed anew when they have changed.
+/// A folder with the Node scripts and the libraries that they import.
 fn node_environment(workspace: &Workspace, folder: &Path) -> Result<PathBuf, Failure> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| Failure::File { path, source }
-    };
     let home = workspace.target.join("clients").join("node");
-    fs::create_dir_all(&home).map_err(failed(&home))?;
-    let manifest = folder.join("package.json");
-    let wanted = fs::read(&manifest).map_err(failed(&manifest))?;
-    // Written last, as Python's is.
-    let stamp = home.join("package.installed");
-    if !fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
-        fs::write(home.join("package.json"), &wanted).map_err(failed(&home))?;
-        let install = Step::program(&home, OsStr::new("npm"), NODE_HELP);
-        let words =
-            ["install", "--package-lock=false", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"];
-        install.arguments(&words).run()?;
-        fs::write(&stamp, &wanted).map_err(failed(&stamp))?;
-    }
-    for file in text_files(folder)?.iter().filter(|file| file.extension().is_some_and(|e| e == "mjs")) {
+    npm::install(&folder.join("package.json"), &home, NODE_HELP)?;
+    for file in text_files(folder)?.iter().filter(|file| file.extension().is_some_and(|end| end == "mjs")) {
         let name = file.file_name().unwrap_or_default();
-        fs::copy(file, home.join(name)).map_err(failed(file))?;
+        fs::copy(file, home.join(name)).map_err(|source| Failure::File { path: file.clone(), source })?;
     }
     Ok(home)
 }

@@ -13,6 +13,7 @@ mod faults;
 mod fuzz;
 mod layers;
 mod metrics;
+mod npm;
 mod shell;
 mod tidy;
 mod workspace;
