@@ -36,10 +36,11 @@ impl Watched {
     /// Watches from now on. Where that cannot be, it is said once, and there is SIGHUP and `POST /reload`.
     pub(super) fn start(path: &Path) -> Self {
         let changed = Arc::new(Notify::new());
-        let watcher = match watch(path, Arc::clone(&changed)) {
+        let (named, lies) = folders(path);
+        let watcher = match watch(&named, lies.as_deref(), Arc::clone(&changed)) {
             Ok(watcher) => Some(watcher),
             Err(error) => {
-                let folder = super::folder(path).display().to_string();
+                let folder = named.display().to_string();
                 warn!(%folder, %error, "the configuration's folder cannot be watched; reload by SIGHUP or POST /reload");
                 None
             }
@@ -64,28 +65,45 @@ impl Watched {
     }
 }
 
-fn watch(path: &Path, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+fn watch(named: &Path, lies: Option<&Path>, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // A failure may have cost events: then it is worth a look too.
         if event.is_err() || event.is_ok_and(|event| may_change(event.kind)) {
             changed.notify_one();
         }
     })?;
-    for folder in folders(path) {
-        watcher.watch(&folder, RecursiveMode::NonRecursive)?;
+    watcher.watch(named, RecursiveMode::NonRecursive)?;
+    if let Some(lies) = lies {
+        let watched = watcher.watch(lies, RecursiveMode::NonRecursive);
+        // Where it lay a moment ago it may lie no more, and its name has news of that.
+        watched.or_else(|error| if lies.exists() { Err(error) } else { Ok(()) })?;
     }
     Ok(watcher)
 }
 
-/// Where it is named, and where it lies if it is a link.
-fn folders(path: &Path) -> Vec<PathBuf> {
+/// Where it is named, and where it lies if it is a link to elsewhere.
+fn folders(path: &Path) -> (PathBuf, Option<PathBuf>) {
     let named = super::folder(path).to_owned();
     let lies = path.canonicalize().ok().map(|real| super::folder(&real).to_owned());
     let other = lies.filter(|lies| named.canonicalize().ok().as_ref() != Some(lies));
-    std::iter::once(named).chain(other).collect()
+    (named, other)
 }
 
 /// Reading changes nothing; else our own looks would be news.
 fn may_change(kind: EventKind) -> bool {
     !matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// **A link that moves while it is looked at is watched all the same.** Fails if a folder that has gone since is a reason to
+    /// watch nothing.
+    #[test]
+    fn where_it_lay_may_be_gone() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert!(watch(here, Some(&here.join("gone")), Arc::default()).is_ok());
+        assert!(watch(&here.join("gone"), None, Arc::default()).is_err());
+    }
 }
