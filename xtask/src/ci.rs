@@ -43,14 +43,12 @@ pub(crate) fn run(workspace: &Workspace, length: Length) -> Result<(), Failure> 
     docs(workspace)?;
     // All that the tests need, the program for the clients among it: the last step then has nothing left to build.
     cargo(&["build", "--workspace", "--lib", "--bins", "--tests", "--examples"])?;
-    // What is behind a feature is not among the tests of the workspace.
-    cargo(&["test", "-p", "outrigger-gateway", "--features", "otel", "--test", "gateway", "traces::"])?;
-    // The program without it again, for all that follows.
-    cargo(&["build", "-p", "outrigger-gateway", "--bin", "outrigger"])?;
     clients::run_against(workspace, &clients::built_program(workspace))?;
     browser::run_against(workspace, &clients::built_program(workspace))?;
     metrics::run_against(workspace, &clients::built_program(workspace))?;
     deploy::run(workspace)?;
+    // What is behind a feature is not among the tests of the workspace; all else of it is built as for those.
+    cargo(&["test", "--workspace", "--features", "outrigger-gateway/otel", "--test", "gateway", "traces::"])?;
     tests(workspace, length)
 }
 
