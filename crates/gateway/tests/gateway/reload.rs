@@ -69,6 +69,11 @@ impl Deck {
         value.map_or(0, |value| value.parse().unwrap())
     }
 
+    /// Waits until so many reloads were counted, which comes after they have taken effect.
+    async fn counted(&self, times: u64) {
+        soon(async { while self.reloads("ok").await < times {} }).await;
+    }
+
     async fn logs(&self, what: &str) {
         soon(async {
             while !self.gateway.log().contains(what) {
@@ -182,6 +187,7 @@ async fn a_config_map_is_taken_as_kubernetes_swaps_it() {
         fs::remove_dir_all(folder.join(format!("..{}", round + 1))).unwrap();
         deck.serves(model).await;
     }
+    deck.counted(2).await;
     assert_eq!((deck.reloads("ok").await, deck.reloads("error").await), (2, 0));
     drop(deck);
     fs::remove_dir_all(folder).unwrap();
@@ -242,6 +248,7 @@ async fn a_touch_is_no_reload() {
     assert_eq!((deck.reloads("ok").await, deck.reloads("error").await), (0, 0));
     deck.replace(&deck.with("more"));
     deck.serves("more").await;
+    deck.counted(1).await;
     assert_eq!(deck.reloads("ok").await, 1);
 }
 
