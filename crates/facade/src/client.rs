@@ -121,12 +121,12 @@ impl Client {
     /// use outrigger::{Client, Config, config::{Model, Provider, Target}};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let provider = Provider::openai().region("us-east", "https://us.example.com/v1")?;
-    /// let config = Config::new().provider("acme", provider.clone()).model("chat", Model::new([Target::new("acme", "gpt-4.1")]));
-    /// let client = Client::builder().config(config.clone()).build()?;
+    /// let chat = Model::new([Target::new("acme", "gpt-4.1")]);
+    /// let one = Provider::openai().region("us-east", "https://us.example.com/v1")?;
+    /// let two = one.clone().region("eu-west", "https://eu.example.com/v1")?;
     ///
-    /// let two = config.provider("acme", provider.region("eu-west", "https://eu.example.com/v1")?);
-    /// client.reload(two)?;
+    /// let client = Client::builder().config(Config::new().provider("acme", one).model("chat", chat.clone())).build()?;
+    /// client.reload(Config::new().provider("acme", two).model("chat", chat))?;
     /// assert_eq!(client.deployments().len(), 2);
     /// # Ok(())
     /// # }
