@@ -217,6 +217,7 @@ state_dir = ""
             (key("a", "budget_usd = { amount = nan, every = \"1d\" }"), "x.toml:3:25: ", "above 0"),
             (key("a", "budget_usd = { amount = 1, every = \"0s\" }"), "x.toml:3:36: ", "between"),
             (key("\"a b\"", ""), "x.toml:1:", "letters, digits"),
+            (key("_open", ""), "x.toml:1:", "begin with `_`"),
             ("[keys.a]\nhash = \"or-secret\"".to_owned(), "x.toml:2:8: keys.a.hash: ", "outrigger keys new"),
             ("[keys.a]".to_owned(), "x.toml:1:", "`hash` is missing"),
             (key("a", "") + &key("b", ""), "x.toml:5:8: keys.b.hash: ", "`a`"),

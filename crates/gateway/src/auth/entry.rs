@@ -98,16 +98,17 @@ pub(crate) fn faults(entries: &Entries, config: Option<&Config>) -> Vec<Fault> {
     faults
 }
 
-/// Names stand in logs, in accounts and on the command line, so only what cannot be mistaken there is one.
+/// Names stand in logs, in accounts and on the command line, so only what cannot be mistaken there is one. Those that begin with `_`
+/// are the program's own.
 ///
 /// # Errors
 /// What a name may be.
 pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
     let sane = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
-    if (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(sane) {
+    if (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(sane) && !name.starts_with('_') {
         return Ok(());
     }
-    Err("a key's name has 1 to 64 letters, digits, `-`, `_`, `.` or `@`")
+    Err("a key's name has 1 to 64 letters, digits, `-`, `_`, `.` or `@`, and does not begin with `_`")
 }
 
 fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
