@@ -49,7 +49,10 @@ async fn usage_comes_in_a_stream_for_who_asks() {
 #[tokio::test(start_paused = true)]
 async fn messages_are_anthropics() {
     let plain = in_memory(&world(), &message(false), usize::MAX).await.json();
-    assert_eq!(plain["content"], json!([{"type": "text", "text": answer_text("ahoy", 20)}]));
+    assert_eq!(
+        plain["content"],
+        json!([{"type": "text", "text": answer_text("ahoy", 20), "citations": null}])
+    );
     assert_eq!((&plain["stop_reason"], &plain["usage"]["output_tokens"]), (&json!("end_turn"), &json!(20)));
     let stream = in_memory(&world(), &message(true), usize::MAX).await;
     assert_eq!(deltas(&stream.text()), answer_text("ahoy", 20));

@@ -1,4 +1,4 @@
-//! Anthropic's forms: messages, whole and streamed.
+//! Anthropic's forms: messages, whole and streamed, with all the fields that its description requires.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -20,18 +20,38 @@ fn envelope(said: &Said<'_>, content: &Value, stop_reason: Option<&str>, output_
         "role": "assistant",
         "model": said.model,
         "content": content,
+        "container": null,
         "stop_reason": stop_reason,
         "stop_sequence": null,
-        "usage": {"input_tokens": said.prompt_tokens, "output_tokens": output_tokens},
+        "stop_details": null,
+        "usage": {
+            "input_tokens": said.prompt_tokens,
+            "output_tokens": output_tokens,
+            "output_tokens_details": null,
+            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "server_tool_use": null,
+            "service_tier": "standard",
+            "inference_geo": null,
+        },
     })
+}
+
+fn text_block(text: &str) -> Value {
+    json!({"type": "text", "text": text, "citations": null})
+}
+
+fn tool_block(said: &Said<'_>, name: &str, input: &Value) -> Value {
+    let id = format!("toolu_{}", said.id);
+    json!({"type": "tool_use", "id": id, "name": name, "input": input, "caller": {"type": "direct"}})
 }
 
 pub(super) fn message(said: &Said<'_>) -> Answer {
     let block = match &said.content {
-        Content::Text { .. } => json!({"type": "text", "text": said.text()}),
+        Content::Text { .. } => text_block(&said.text()),
         Content::Tool { name, .. } => {
-            let input: Value = serde_json::from_str(&said.text()).unwrap_or_default();
-            json!({"type": "tool_use", "id": format!("toolu_{}", said.id), "name": name, "input": input})
+            tool_block(said, name, &serde_json::from_str(&said.text()).unwrap_or_default())
         }
     };
     let tokens = said.completion_tokens();
@@ -41,15 +61,12 @@ pub(super) fn message(said: &Said<'_>) -> Answer {
 
 pub(super) fn message_stream(said: &Said<'_>) -> Answer {
     let (block, delta_of): (Value, fn(&str) -> String) = match &said.content {
-        Content::Text { .. } => (json!({"type": "text", "text": ""}), |text| {
-            format!(r#"{{"type":"text_delta","text":{}}}"#, quoted(text))
-        }),
-        Content::Tool { name, .. } => {
-            let id = format!("toolu_{}", said.id);
-            (json!({"type": "tool_use", "id": id, "name": name, "input": {}}), |text| {
-                format!(r#"{{"type":"input_json_delta","partial_json":{}}}"#, quoted(text))
-            })
+        Content::Text { .. } => {
+            (text_block(""), |text| format!(r#"{{"type":"text_delta","text":{}}}"#, quoted(text)))
         }
+        Content::Tool { name, .. } => (tool_block(said, name, &json!({})), |text| {
+            format!(r#"{{"type":"input_json_delta","partial_json":{}}}"#, quoted(text))
+        }),
     };
     let start = envelope(said, &json!([]), None, 1);
     let opening = vec![
@@ -60,11 +77,14 @@ pub(super) fn message_stream(said: &Said<'_>) -> Answer {
     let delta =
         |text: &String| event("content_block_delta", &format!(r#""index":0,"delta":{}"#, delta_of(text)));
     let tokens = said.pieces().iter().map(delta).collect();
-    let end = format!(
-        r#""delta":{{"stop_reason":"{}","stop_sequence":null}},"usage":{{"output_tokens":{}}}"#,
-        stop_reason(said),
-        said.completion_tokens()
-    );
+    let delta = json!({
+        "container": null, "stop_reason": stop_reason(said), "stop_sequence": null, "stop_details": null,
+    });
+    let usage = json!({
+        "input_tokens": said.prompt_tokens, "output_tokens": said.completion_tokens(), "output_tokens_details": null,
+        "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "server_tool_use": null,
+    });
+    let end = format!(r#""delta":{delta},"usage":{usage}"#);
     let closing = vec![event("content_block_stop", r#""index":0"#), event("message_delta", &end)];
     let done = Bytes::from_static(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
     Answer::Stream { opening, tokens, closing, done }

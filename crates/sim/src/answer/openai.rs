@@ -40,6 +40,7 @@ pub(super) fn chat(said: &Said<'_>) -> Answer {
         Content::Tool { name, .. } => json!({
             "role": "assistant",
             "content": null,
+            "refusal": null,
             "tool_calls": [{
                 "id": format!("call_{}", said.id),
                 "type": "function",

@@ -53,12 +53,12 @@ impl Told<'_> {
                 ];
                 (tokens, closing)
             }
-            Content::Tool { .. } => {
+            Content::Tool { name: tool, .. } => {
                 let name = "response.function_call_arguments";
                 let delta =
                     |piece: &String| events.next(&format!("{name}.delta"), &in_item(json!({"delta": piece})));
                 let tokens: Vec<Bytes> = pieces.map(delta).collect();
-                let done = in_item(json!({"arguments": text}));
+                let done = in_item(json!({"name": tool, "arguments": text}));
                 (tokens, vec![events.next(&format!("{name}.done"), &done)])
             }
         };
