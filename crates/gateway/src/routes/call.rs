@@ -162,10 +162,10 @@ impl Failure {
     /// The same in an answer that has begun.
     pub(crate) fn frame(&self, hearer: &Hearer) -> Bytes {
         match self {
-            Self::Ours(error) => hearer.frame(error),
+            Self::Ours(error) => hearer.frame(error, b""),
             Self::Theirs { status, body, .. } => hearer.refusal(body).unwrap_or_else(|| {
                 let message = format!("the provider refused the request with status {status}");
-                hearer.frame(&ApiError::caller(*status, "rejected_by_provider", message))
+                hearer.frame(&ApiError::caller(*status, "rejected_by_provider", message), b"")
             }),
         }
     }

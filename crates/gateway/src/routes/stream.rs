@@ -20,7 +20,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderMap, Version, header};
 use http_body::Frame;
-use outrigger::AnswerStream;
+use outrigger::{AnswerStream, Api};
 
 use super::{error::ApiError, words::Hearer};
 use crate::{
@@ -72,6 +72,8 @@ pub(crate) struct StreamBody {
     is_events: bool,
     way: Way,
     over: Over,
+    /// The last frames that were given, where the next one bears a number after theirs.
+    last: Bytes,
     _seat: Seat,
 }
 
@@ -101,6 +103,7 @@ impl StreamBody {
             is_events: is_event_stream(headers),
             way,
             over: Over::new(phases),
+            last: Bytes::new(),
             _seat: seat,
         }
     }
@@ -108,7 +111,7 @@ impl StreamBody {
     /// The rest of an event stream whose last frame is given to the server with this.
     pub(crate) fn broken_off(way: Way, phases: &Phases, seat: Seat) -> Self {
         let state = State::Flushing(Box::pin(way.flushed()));
-        Self { state, is_events: true, way, over: Over::new(phases), _seat: seat }
+        Self { state, is_events: true, way, over: Over::new(phases), last: Bytes::new(), _seat: seat }
     }
 
     /// Whether more is to come, and nothing has ended it.
@@ -126,7 +129,7 @@ impl StreamBody {
         let mut flushed: Flushed = Box::pin(self.way.flushed());
         if self.is_events {
             self.state = State::Flushing(flushed);
-            return Poll::Ready(Some(Ok(Frame::data(self.way.hearer.frame(error)))));
+            return Poll::Ready(Some(Ok(Frame::data(self.way.hearer.frame(error, &self.last)))));
         }
         // No frame, but what was given before is to leave.
         let has_left = flushed.as_mut().poll(cx).is_ready();
@@ -180,7 +183,13 @@ impl http_body::Body for StreamBody {
         let this = self.get_mut();
         match &mut this.state {
             State::Flowing(stream) => match Pin::new(stream).poll_next(cx) {
-                Poll::Ready(Some(Ok(bytes))) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                Poll::Ready(Some(Ok(bytes))) => {
+                    // Comments bear no number.
+                    if this.way.hearer.api == Api::Responses && !bytes.starts_with(b":") {
+                        this.last = bytes.clone();
+                    }
+                    Poll::Ready(Some(Ok(Frame::data(bytes))))
+                }
                 Poll::Ready(Some(Err(error))) => this.break_off(&ApiError::from(error), cx),
                 Poll::Ready(None) => {
                     this.state = State::Ended;
@@ -215,7 +224,7 @@ mod tests {
     async fn waits(version: Version, is_flushed: bool) -> Duration {
         let (ours, _theirs) = tokio::io::duplex(64);
         let mut watched = Watched::new(ours, std::sync::Arc::default(), FLUSH);
-        let hearer = Hearer { api: outrigger::Api::Chat, id: http::HeaderValue::from_static("req_7") };
+        let hearer = Hearer { api: Api::Chat, id: http::HeaderValue::from_static("req_7") };
         let way = Way { version, outflow: Some(watched.outflow()), hearer };
         let flushed = way.flushed();
         if is_flushed {

@@ -9,7 +9,8 @@
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use outrigger::{Api, AttemptRecord};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::error::ApiError;
 
@@ -41,20 +42,28 @@ pub(crate) struct Hearer {
 }
 
 impl Hearer {
-    /// The error as one frame of an event stream, for an answer that has already begun.
-    pub(crate) fn frame(&self, error: &ApiError) -> Bytes {
+    /// The error as one frame of an event stream, for an answer that has already begun; `last` are the last frames that were given.
+    pub(crate) fn frame(&self, error: &ApiError, last: &[u8]) -> Bytes {
         self.framed(&match self.api {
             Api::Messages => json(&Anthropic::of(error, &self.id)),
-            Api::Responses => json(&Flat::of(error)),
+            Api::Responses => json(&Flat::of(error, number_after(last))),
             _ => json(&OpenAi { error: Said::of(error) }),
         })
     }
 
     /// A provider's own words of its refusal as one frame; none where they are no error that an SDK would raise on.
     pub(crate) fn refusal(&self, body: &[u8]) -> Option<Bytes> {
-        let said: serde_json::Value = serde_json::from_slice(body).ok()?;
+        let mut said: Value = serde_json::from_slice(body).ok()?;
+        let error = said.get("error").filter(|error| !error.is_null())?;
+        if self.api == Api::Responses {
+            let message = error.get("message").filter(|message| message.is_string())?;
+            said = json!({
+                "type": "error", "code": error.get("code"), "message": message, "param": error.get("param"),
+                "sequence_number": 0, "error": error,
+            });
+        }
         // Written anew, so that it has no line's end in it.
-        said.get("error").filter(|error| !error.is_null()).map(|_| self.framed(&json(&said)))
+        Some(self.framed(&json(&said)))
     }
 
     fn framed(&self, data: &[u8]) -> Bytes {
@@ -70,6 +79,17 @@ pub(crate) fn body(error: &ApiError, words: Words, id: &HeaderValue) -> Vec<u8> 
         Words::OpenAi => json(&OpenAi { error: Said::of(error) }),
         Words::Anthropic => json(&Anthropic::of(error, id)),
     }
+}
+
+/// The number of the event that follows these frames: events of a Responses stream are numbered, the first one is 0.
+fn number_after(frames: &[u8]) -> u64 {
+    #[derive(Deserialize)]
+    struct Event {
+        sequence_number: u64,
+    }
+    let mut lines = frames.rsplit(|&byte| byte == b'\n').filter_map(|line| line.strip_prefix(b"data:"));
+    let number = lines.find_map(|data| serde_json::from_slice::<Event>(data).ok());
+    number.map_or(0, |event| event.sequence_number.saturating_add(1))
 }
 
 fn json(body: &impl Serialize) -> Vec<u8> {
@@ -138,13 +158,15 @@ struct Flat<'a> {
     code: &'a str,
     message: &'a str,
     param: Option<&'a str>,
+    sequence_number: u64,
     error: Said<'a>,
 }
 
 impl<'a> Flat<'a> {
-    fn of(error: &'a ApiError) -> Self {
+    fn of(error: &'a ApiError, sequence_number: u64) -> Self {
         Self {
             kind: "error",
+            sequence_number,
             code: error.code(),
             message: error.message(),
             param: error.param(),
@@ -208,8 +230,6 @@ impl<'a> Tried<'a> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::*;
 
     const ID: HeaderValue = HeaderValue::from_static("req_7");
@@ -244,7 +264,7 @@ mod tests {
                 "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"",
             ),
         ] {
-            let frame = Hearer { api, id: ID }.frame(&ApiError::draining());
+            let frame = Hearer { api, id: ID }.frame(&ApiError::draining(), b"");
             let text = std::str::from_utf8(&frame).unwrap();
             assert!(text.starts_with(start), "{text}");
             assert_eq!(text.matches("\n\n").count(), 1);
@@ -252,6 +272,47 @@ mod tests {
             let data = text.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
             assert!(serde_json::from_str::<Value>(data).unwrap()["error"].is_object());
         }
+    }
+
+    /// **A provider's refusal is an event like ours.** Fails if a Responses stream gets it in the form of a body.
+    #[test]
+    fn a_providers_refusal_has_the_form_of_its_stream() {
+        let body =
+            br#"{"error":{"message":"too long","type":"invalid_request_error","param":null,"code":"x"}}"#;
+        let frame = |api, body: &[u8]| {
+            Hearer { api, id: ID }.refusal(body).map(|frame| String::from_utf8(frame.to_vec()).unwrap())
+        };
+        let said = frame(Api::Responses, body).unwrap();
+        let data = said.strip_prefix("event: error\ndata: ").unwrap();
+        let event: Value = serde_json::from_str(data).unwrap();
+        assert_eq!((&event["type"], &event["code"]), (&"error".into(), &"x".into()));
+        assert_eq!((&event["message"], &event["sequence_number"]), (&"too long".into(), &0.into()));
+        assert_eq!(event["error"]["type"], "invalid_request_error");
+        assert!(frame(Api::Chat, body).unwrap().starts_with("data: {\"error\":{"));
+        assert!(frame(Api::Responses, br#"{"error":{"code":"x"}}"#).is_none(), "no event of that form");
+        assert!(frame(Api::Chat, br#"{"error":null}"#).is_none());
+    }
+
+    /// **Events stay numbered.** Fails if the error's number is one that was given, whatever else came with it.
+    #[test]
+    fn an_error_amid_a_responses_stream_has_the_next_number() {
+        let number_after = |frames: &str| {
+            let frame =
+                Hearer { api: Api::Responses, id: ID }.frame(&ApiError::draining(), frames.as_bytes());
+            let text = std::str::from_utf8(&frame).unwrap();
+            let data = text.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+            serde_json::from_str::<Value>(data).unwrap()["sequence_number"].clone()
+        };
+        let event = |number: u64| {
+            format!(
+                "event: response.output_text.delta\ndata: {{\"delta\":\"\",\"sequence_number\":{number}}}\n\n"
+            )
+        };
+        assert_eq!(number_after(""), 0);
+        assert_eq!(number_after(&event(4)), 5);
+        assert_eq!(number_after(&(event(4) + &event(5) + ": waiting\n\n")), 6);
+        assert_eq!(number_after(&event(4).replace('\n', "\r\n")), 5);
+        assert_eq!(number_after("data: {\"type\":\"unnumbered\"}\n\n"), 0);
     }
 
     #[test]
