@@ -98,9 +98,14 @@ fn environment(workspace: &Workspace, requirements: &Path) -> Result<PathBuf, Fa
 fn node_environment(workspace: &Workspace, folder: &Path) -> Result<PathBuf, Failure> {
     let home = workspace.target.join("clients").join("node");
     npm::install(&folder.join("package.json"), &home, NODE_HELP)?;
-    for file in text_files(folder)?.iter().filter(|file| file.extension().is_some_and(|end| end == "mjs")) {
+    for file in text_files(folder)? {
         let name = file.file_name().unwrap_or_default();
-        fs::copy(file, home.join(name)).map_err(|source| Failure::File { path: file.clone(), source })?;
+        // Scripts, and the tables that they share with others.
+        let is_table = name.as_encoded_bytes().starts_with(b"_") && file.extension() == Some("json".as_ref());
+        if !is_table && file.extension() != Some("mjs".as_ref()) {
+            continue;
+        }
+        fs::copy(&file, home.join(name)).map_err(|source| Failure::File { path: file.clone(), source })?;
     }
     Ok(home)
 }

@@ -4,7 +4,8 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -12,6 +13,8 @@ export const PATIENCE = 20_000; // ms for whatever must come; longer than anythi
 export const LAST_WORD = "landfall."; // every whole answer of the simulated regions ends with it
 export const AHOY = [{ role: "user", content: "ahoy" }];
 export const REGIONS = ["us-east", "eu-west", "ap-southeast"];
+// What the gateway refuses, and how it is brought to do so: each SDK is to raise the error that its users catch.
+const FAILURES = JSON.parse(readFileSync(new URL("./_failures.json", import.meta.url)));
 
 /** What comes in time, or an error that says what did not. */
 export function within(what, promise, time = PATIENCE) {
@@ -62,22 +65,24 @@ class Program {
 
 /** Simulated regions with a gateway before them. */
 class World {
-  static async begin(undo) {
+  static async begin(undo, { server = [], models = [], tables = [] } = {}) {
     const world = new World();
     const sim = new Program("sim", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0");
     undo.push(() => sim.end());
-    let text = '[server]\ndrain = "1s"\n[timeouts]\nfirst_token = "1s"\n[providers.holysheep]\ndialect = "openai"\n';
+    const lines = ["[server]", 'drain = "1s"', ...server, "[timeouts]", 'first_token = "1s"', ...tables];
+    lines.push("[providers.holysheep]", 'dialect = "openai"');
     for (const region of REGIONS) {
-      text += `[providers.holysheep.regions.${region}]\nbase_url = "${await sim.url(region)}"\n`;
+      lines.push(`[providers.holysheep.regions.${region}]`, `base_url = "${await sim.url(region)}"`);
     }
-    text += '[models.chat]\ntargets = [{ provider = "holysheep", model = "gpt-4.1" }]\n';
+    lines.push("[models.chat]", 'targets = [{ provider = "holysheep", model = "gpt-4.1" }]', ...models);
     world.admin = await sim.url("admin");
     const folder = mkdtempSync(join(tmpdir(), "outrigger-"));
     undo.push(() => rmSync(folder, { recursive: true }));
     const config = join(folder, "outrigger.toml");
-    writeFileSync(config, text);
+    writeFileSync(config, lines.join("\n"));
     const gateway = new Program("serve", "--config", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0");
     undo.push(() => gateway.end());
+    world.gateway = gateway;
     world.root = await gateway.url("listening");
     world.gatewayAdmin = await gateway.url("admin");
     return world;
@@ -89,6 +94,16 @@ class World {
       const body = JSON.stringify({ region, fault, for: "1h", ...parameters });
       const answer = await fetch(`${this.admin}/chaos`, { method: "POST", body, headers: { "content-type": "application/json" } });
       assert.equal(answer.status, 200, await answer.text());
+    }
+  }
+
+  /** Takes every place out (POST), or back (DELETE). */
+  async cordon(method) {
+    for (const region of REGIONS) {
+      const body = JSON.stringify({ provider: "holysheep", region });
+      const headers = { "content-type": "application/json" };
+      const answer = await fetch(`${this.gatewayAdmin}/cordon`, { method, body, headers });
+      assert.ok(answer.ok, await answer.text());
     }
   }
 
@@ -113,6 +128,49 @@ export async function until(what, holds) {
   }
 }
 
+/** A call that goes on until it is left. */
+function held(world) {
+  const { hostname, port, host } = new URL(world.root);
+  const body = JSON.stringify({ model: "chat", messages: AHOY });
+  const head = `host: ${host}\r\nauthorization: Bearer or-any\r\ncontent-type: application/json\r\ncontent-length: ${body.length}`;
+  const call = connect(Number(port), hostname);
+  call.on("error", () => {});
+  call.write(`POST /v1/chat/completions HTTP/1.1\r\n${head}\r\n\r\n${body}`);
+  return call;
+}
+
+/**
+ * Makes a test of what is to be done for each way in which the gateway refuses: `test(world, asked, code, status)`, where `asked` is
+ * what a caller is to ask with: key, model, prompt and headers.
+ */
+export function eachFailure(test) {
+  const each = async (world) => {
+    for (const failure of FAILURES.failures) {
+      const { code, status, key = "or-any", model = "chat", prompt = 0, header = 0, held: calls = 0 } = failure;
+      const headers = { ...failure.headers, ...(header && { "x-ballast": "a".repeat(header) }) };
+      if (failure.chaos) await world.chaos(failure.chaos.fault, failure.chaos);
+      if (failure.cordoned) await world.cordon("POST");
+      const calling = Array.from({ length: calls }, () => held(world));
+      if (calls) await until("calls are held", async () => (await world.inFlight()) >= calls);
+      await test(world, { key, model, headers, prompt: `ahoy${" ahoy".repeat(prompt / 5)}` }, code, status);
+      for (const call of calling) call.destroy();
+      if (failure.cordoned) await world.cordon("DELETE");
+      if (failure.chaos) await world.heal();
+    }
+  };
+  Object.defineProperty(each, "name", { value: test.name });
+  return Object.assign(each, { world: FAILURES });
+}
+
+/** Ends the gateway while `read` reads a slow answer, for which the time to drain is too short. */
+export async function cutByTheEnd(world, read) {
+  await world.chaos("slow_tokens");
+  const reading = read();
+  await until("an answer is read", async () => (await world.inFlight()) > 0);
+  world.gateway.process.kill("SIGTERM");
+  return reading;
+}
+
 /** The error that `ask` must raise. */
 export async function raised(ask) {
   let answer;
@@ -130,7 +188,7 @@ export async function main(tests) {
   for (const test of tests) {
     const undo = [];
     try {
-      await within(test.name, World.begin(undo).then(test), 3 * PATIENCE);
+      await within(test.name, World.begin(undo, test.world).then(test), 3 * PATIENCE);
       passed += 1;
       console.log(`ok ${test.name}`);
     } catch (error) {

@@ -4,15 +4,29 @@ Run as `anthropic_sdk.py PROGRAM`, with the path of a built `outrigger`; `_world
 """
 
 import anthropic
-from _world import AHOY, LAST_WORD, PATIENCE, REGIONS, main, near, quiet
+from _world import AHOY, LAST_WORD, PATIENCE, REGIONS, cancelled, cut_by_the_end, each_failure, main, near, quiet
 from _world import raised as raised_of
 
 ASK = {"model": "claude", "max_tokens": 1000, "messages": AHOY}
 TOOL = {"name": "count", "input_schema": {"type": "object", "properties": {"what": {"type": "string"}}}}
 
+# What each status is raised as.
+RAISED = {
+    400: anthropic.BadRequestError,
+    401: anthropic.AuthenticationError,
+    403: anthropic.PermissionDeniedError,
+    404: anthropic.NotFoundError,
+    413: anthropic.ContentTooLargeError,
+    429: anthropic.RateLimitError,
+    431: anthropic.RequestHeaderFieldsTooLargeError,
+    502: anthropic.InternalServerError,
+    503: anthropic.ServiceUnavailableError,
+    504: anthropic.GatewayTimeoutError,
+}
 
-def connect(world, **options):
-    return anthropic.Anthropic(base_url=world.root, api_key="none", **{"timeout": PATIENCE, "max_retries": 0, **options})
+
+def connect(world, kind=anthropic.Anthropic, **options):
+    return kind(base_url=world.root, **{"api_key": "none", "timeout": PATIENCE, "max_retries": 0, **options})
 
 
 def raised(kind, ask):
@@ -91,6 +105,17 @@ def each_failure_raises_its_own_error(world):
         fails(anthropic.RateLimitError, stream)
 
 
+@each_failure
+def each_refusal_raises_its_own_error(world, asked, code, status):
+    client = connect(world, api_key=asked["key"])
+    messages = [{"role": "user", "content": asked["prompt"]}]
+    options = {**ASK, "model": asked["model"] or "claude", "messages": messages, "extra_headers": asked["headers"]}
+    for stream in [False, True]:
+        error = raised(RAISED[status], lambda: client.messages.create(**options, stream=stream))
+        assert (error.status_code, error.body["error"]["code"]) == (status, code), error
+        assert error.request_id
+
+
 def what_is_asked_wrongly_is_a_bad_request(world):
     client = connect(world)
     raised(anthropic.BadRequestError, lambda: client.messages.create(**{**ASK, "messages": []}))
@@ -111,11 +136,28 @@ def a_stream_that_is_cut_everywhere_raises(world):
     raise AssertionError("a cut stream was taken for an answer")
 
 
+def a_stream_that_the_gateways_end_cuts_raises(world):
+    def read():
+        with connect(world).messages.stream(**ASK) as stream:
+            return stream.get_final_message()
+
+    error = cut_by_the_end(world, lambda: raised(anthropic.APIStatusError, read))
+    assert error.body["error"]["code"] == "draining", error
+
+
 def what_its_caller_leaves_is_cancelled_upstream(world):
     world.chaos("slow_tokens")
     with connect(world).messages.stream(**ASK) as stream:
         next(iter(stream))
     quiet(world, True)
+    world.heal()
+    world.chaos("silent")
+
+    async def ask():
+        async with connect(world, anthropic.AsyncAnthropic) as client:
+            await client.messages.create(**ASK)
+
+    cancelled(world, ask)
 
 
 TESTS = [
@@ -125,7 +167,9 @@ TESTS = [
     tools_are_called_plain_and_streamed,
     a_region_that_dies_in_between_is_never_noticed,
     each_failure_raises_its_own_error,
+    each_refusal_raises_its_own_error,
     what_is_asked_wrongly_is_a_bad_request,
+    a_stream_that_the_gateways_end_cuts_raises,
     a_stream_that_is_cut_everywhere_raises,
 ]
 

@@ -9,7 +9,7 @@ import pathlib
 import subprocess
 import sys
 
-from _world import LAST_WORD, PATIENCE, main, quiet
+from _world import LAST_WORD, PATIENCE, cut_by_the_end, each_failure, main, quiet
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "async-openai"
 
@@ -21,10 +21,14 @@ def built():
     return target / "debug" / "async-openai-client"
 
 
-def ask(world, verb, model="chat"):
-    words = [CLIENT, world.root + "/v1", model, verb]
-    asked = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, timeout=2 * PATIENCE)
-    return json.loads(asked.stdout)
+def words(world, verb, **asked):
+    asked = {"model": "chat", "key": "none", "prompt": "ahoy", "headers": {}, **asked}
+    return [CLIENT, world.root + "/v1", verb, json.dumps(asked)]
+
+
+def ask(world, verb, **asked):
+    asking = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "check": True, "timeout": 2 * PATIENCE}
+    return json.loads(subprocess.run(words(world, verb, **asked), **asking).stdout)
 
 
 def an_answer_is_whole_plain_and_streamed(world):
@@ -35,10 +39,13 @@ def an_answer_is_whole_plain_and_streamed(world):
     assert (streamed["text"], streamed["finish"]) == (text, "stop") and streamed["chunks"] > 10, streamed
 
 
-def tools_are_called(world):
+def tools_are_called_plain_and_streamed(world):
     choice = ask(world, "tools")["answer"]["choices"][0]
     assert choice["finish_reason"] == "tool_calls"
-    assert choice["message"]["tool_calls"][0]["function"]["name"] == "count"
+    call = choice["message"]["tool_calls"][0]["function"]
+    assert call["name"] == "count"
+    streamed = ask(world, "stream-tools")
+    assert (streamed["finish"], streamed["call"]) == ("tool_calls", call), streamed
 
 
 def a_region_that_dies_is_never_noticed(world):
@@ -47,14 +54,19 @@ def a_region_that_dies_is_never_noticed(world):
         assert "error" not in ask(world, verb)
 
 
-def each_failure_is_the_apis_own_error(world):
-    assert ask(world, "plain", "gone")["error"] == {"kind": "api", "status": 404, "code": "model_not_found"}
+@each_failure
+def each_refusal_is_the_apis_own_error(world, asked, code, status):
+    asked["model"] = asked["model"] or "chat"
+    # Of a status from 500 on it reads no code: the whole body is its message.
+    told = {"kind": "api", "status": status, "code": code if status < 500 else None}
+    for verb in ["plain", "stream"]:
+        assert ask(world, verb, **asked)["error"] == told
+
+
+def a_providers_refusal_is_the_apis_own_error(world):
     world.chaos("context_length")
-    assert ask(world, "plain")["error"] == {"kind": "api", "status": 400, "code": "context_length_exceeded"}
-    world.heal()
-    world.chaos("status", status=500)
-    error = ask(world, "plain")["error"]
-    assert (error["kind"], error["status"]) == ("api", 502), error
+    for verb in ["plain", "stream"]:
+        assert ask(world, verb)["error"] == {"kind": "api", "status": 400, "code": "context_length_exceeded"}
 
 
 def a_stream_that_is_cut_everywhere_is_an_error(world):
@@ -63,10 +75,25 @@ def a_stream_that_is_cut_everywhere_is_an_error(world):
     assert given["text"] and given["error"] and given["finish"] is None, given
 
 
+def a_stream_that_the_gateways_end_cuts_is_an_error(world):
+    given = cut_by_the_end(world, lambda: ask(world, "stream"))
+    assert given["text"] and given["error"] and given["finish"] is None, given
+
+
+def a_plain_call_that_is_left_is_cancelled_upstream(world):
+    world.chaos("silent")
+    with subprocess.Popen(words(world, "leave-plain"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        quiet(world, False)
+        client.stdin.write("\n")
+        client.stdin.flush()
+        assert json.loads(client.stdout.readline()) == {"left": True}
+        quiet(world, True)
+        client.communicate("\n", timeout=PATIENCE)
+
+
 def a_stream_that_is_left_is_cancelled_upstream(world):
     world.chaos("slow_tokens")
-    words = [CLIENT, world.root + "/v1", "chat", "leave"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+    with subprocess.Popen(words(world, "leave-stream"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
         assert json.loads(client.stdout.readline())["chunks"] == 1
         # The client still lives: it is the stream that was dropped, not the process.
         quiet(world, True)
@@ -75,10 +102,13 @@ def a_stream_that_is_left_is_cancelled_upstream(world):
 
 TESTS = [
     an_answer_is_whole_plain_and_streamed,
-    tools_are_called,
+    tools_are_called_plain_and_streamed,
     a_region_that_dies_is_never_noticed,
-    each_failure_is_the_apis_own_error,
+    each_refusal_is_the_apis_own_error,
+    a_providers_refusal_is_the_apis_own_error,
     a_stream_that_is_cut_everywhere_is_an_error,
+    a_stream_that_the_gateways_end_cuts_is_an_error,
+    a_plain_call_that_is_left_is_cancelled_upstream,
     a_stream_that_is_left_is_cancelled_upstream,
 ]
 

@@ -4,8 +4,9 @@ Run as `langchain_chat.py PROGRAM`, with the path of a built `outrigger`; `_worl
 """
 
 import openai
-from _world import LAST_WORD, PATIENCE, cancelled, main, near
+from _world import LAST_WORD, PATIENCE, cancelled, cut_by_the_end, each_failure, main, near, quiet
 from langchain_openai import ChatOpenAI
+from openai_sdk import RAISED
 
 TOOL = {
     "type": "function",
@@ -18,8 +19,8 @@ TOOL = {
 
 
 def connect(world, **options):
-    options = {"model": "chat", "timeout": PATIENCE, "max_retries": 0, **options}
-    return ChatOpenAI(base_url=world.root + "/v1", api_key="none", **options)
+    options = {"model": "chat", "api_key": "none", "timeout": PATIENCE, "max_retries": 0, **options}
+    return ChatOpenAI(base_url=world.root + "/v1", **options)
 
 
 def an_answer_is_whole_plain_and_streamed(world):
@@ -50,25 +51,33 @@ def a_region_that_dies_in_between_is_never_noticed(world):
         assert "".join(chunk.content for chunk in chat.stream("ahoy")).endswith(LAST_WORD)
 
 
-def each_failure_raises_its_own_error(world):
-    def fails(kind, chat):
-        # LangChain may wrap an error of the SDK's in one of its own that is one still.
-        try:
-            answer = chat.invoke("ahoy")
-        except kind as error:
-            return error
-        raise AssertionError(f"{kind.__name__} was expected, not {answer!r}")
+def fails(kind, ask):
+    # LangChain may wrap an error of the SDK's in one of its own that is one still.
+    try:
+        answer = ask()
+    except kind as error:
+        return error
+    raise AssertionError(f"{kind.__name__} was expected, not {answer!r}")
 
-    fails(openai.NotFoundError, connect(world, model="gone"))
-    world.chaos("context_length")
-    fails(openai.BadRequestError, connect(world))
-    world.heal()
-    world.chaos("status", status=500)
-    error = fails(openai.InternalServerError, connect(world, max_retries=2))
-    assert error.response.request.headers["x-stainless-retry-count"] == "0", "so the SDK did not try again"
-    world.heal()
-    world.chaos("rate_limit", retry_after=120)
-    fails(openai.RateLimitError, connect(world, max_retries=2))
+
+@each_failure
+def each_refusal_raises_its_own_error(world, asked, code, status):
+    chat = connect(world, api_key=asked["key"], model=asked["model"] or "chat", default_headers=asked["headers"])
+    for ask in [lambda: chat.invoke(asked["prompt"]), lambda: list(chat.stream(asked["prompt"]))]:
+        error = fails(RAISED[status], ask)
+        assert (error.status_code, error.code) == (status, code), error
+
+
+def what_the_gateway_could_not_save_is_not_tried_again(world):
+    for chaos, kind in [
+        ({"fault": "context_length"}, openai.BadRequestError),
+        ({"fault": "status", "status": 500}, openai.InternalServerError),
+        ({"fault": "rate_limit", "retry_after": 120}, openai.RateLimitError),
+    ]:
+        world.chaos(**chaos)
+        error = fails(kind, lambda: connect(world, max_retries=2).invoke("ahoy"))
+        assert error.response.request.headers["x-stainless-retry-count"] == "0", "so the SDK did not try again"
+        world.heal()
 
 
 def a_stream_that_is_cut_everywhere_raises(world):
@@ -83,7 +92,18 @@ def a_stream_that_is_cut_everywhere_raises(world):
     raise AssertionError("a cut stream was taken for an answer")
 
 
+def a_stream_that_the_gateways_end_cuts_raises(world):
+    error = cut_by_the_end(world, lambda: fails(openai.APIError, lambda: list(connect(world).stream("ahoy"))))
+    assert error.code == "draining", error
+
+
 def what_its_caller_cancels_is_cancelled_upstream(world):
+    world.chaos("slow_tokens")
+    stream = connect(world).stream("ahoy")
+    next(stream)
+    stream.close()
+    quiet(world, True)
+    world.heal()
     world.chaos("silent")
     cancelled(world, lambda: connect(world).ainvoke("ahoy"))
 
@@ -92,8 +112,10 @@ TESTS = [
     an_answer_is_whole_plain_and_streamed,
     tools_are_called_plain_and_streamed,
     a_region_that_dies_in_between_is_never_noticed,
-    each_failure_raises_its_own_error,
+    each_refusal_raises_its_own_error,
+    what_the_gateway_could_not_save_is_not_tried_again,
     a_stream_that_is_cut_everywhere_raises,
+    a_stream_that_the_gateways_end_cuts_raises,
     what_its_caller_cancels_is_cancelled_upstream,
 ]
 

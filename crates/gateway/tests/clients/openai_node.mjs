@@ -4,11 +4,24 @@
 
 import assert from "node:assert/strict";
 import OpenAI from "openai";
-import { AHOY, LAST_WORD, main, raised, until } from "./_world.mjs";
+import { AHOY, LAST_WORD, cutByTheEnd, eachFailure, main, raised, until } from "./_world.mjs";
 
 const TOOLS = [
   { type: "function", function: { name: "count", parameters: { type: "object", properties: { what: { type: "string" } } } } },
 ];
+// What each status is raised as; what has no class of its own is the base of them all.
+const RAISED = {
+  400: OpenAI.BadRequestError,
+  401: OpenAI.AuthenticationError,
+  403: OpenAI.PermissionDeniedError,
+  404: OpenAI.NotFoundError,
+  413: OpenAI.APIError,
+  429: OpenAI.RateLimitError,
+  431: OpenAI.APIError,
+  502: OpenAI.InternalServerError,
+  503: OpenAI.InternalServerError,
+  504: OpenAI.InternalServerError,
+};
 
 const connect = (world, options = {}) => new OpenAI({ baseURL: `${world.root}/v1`, apiKey: "none", maxRetries: 0, ...options });
 const ask = (client, options = {}, more = {}) => client.chat.completions.create({ model: "chat", messages: AHOY, ...options }, more);
@@ -55,9 +68,18 @@ async function a_region_that_dies_in_between_is_never_noticed(world) {
   }
 }
 
-async function each_failure_raises_its_own_error(world) {
+const each_refusal_raises_its_own_error = eachFailure(async function each_refusal_raises_its_own_error(world, asked, code, status) {
+  const client = connect(world, { apiKey: asked.key });
+  const messages = [{ role: "user", content: asked.prompt }];
+  for (const stream of [false, true]) {
+    const error = await raised(() => ask(client, { model: asked.model, messages, stream }, { headers: asked.headers }));
+    assert.equal(error.constructor, RAISED[status], `${error}`);
+    assert.deepEqual([error.status, error.code], [status, code]);
+  }
+});
+
+async function what_the_gateway_could_not_save_is_not_tried_again(world) {
   const client = connect(world, { maxRetries: 2 });
-  assert.ok((await raised(() => ask(client, { model: "gone" }))) instanceof OpenAI.NotFoundError);
   for (const stream of [false, true]) {
     await world.chaos("context_length");
     const fault = await raised(() => ask(client, { stream }));
@@ -83,6 +105,11 @@ async function a_stream_that_is_cut_everywhere_raises(world) {
   assert.ok(chunks > 0 && error instanceof OpenAI.APIError, `${chunks} ${error}`);
 }
 
+async function a_stream_that_the_gateways_end_cuts_raises(world) {
+  const error = await cutByTheEnd(world, () => raised(async () => read(await ask(connect(world), { stream: true }))));
+  assert.ok(error instanceof OpenAI.APIError && error.code === "draining", `${error}`);
+}
+
 async function what_its_caller_cancels_is_cancelled_upstream(world) {
   await world.chaos("slow_tokens");
   const client = connect(world);
@@ -106,7 +133,9 @@ await main([
   an_answer_is_whole_plain_and_streamed,
   tools_are_called_plain_and_streamed,
   a_region_that_dies_in_between_is_never_noticed,
-  each_failure_raises_its_own_error,
+  each_refusal_raises_its_own_error,
+  what_the_gateway_could_not_save_is_not_tried_again,
   a_stream_that_is_cut_everywhere_raises,
+  a_stream_that_the_gateways_end_cuts_raises,
   what_its_caller_cancels_is_cancelled_upstream,
 ]);

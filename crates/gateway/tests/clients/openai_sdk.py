@@ -6,7 +6,7 @@ Run as `openai_sdk.py PROGRAM`, with the path of a built `outrigger`; `_world.py
 import asyncio
 
 import openai
-from _world import AHOY, LAST_WORD, PATIENCE, REGIONS, cancelled, main, near, quiet
+from _world import AHOY, LAST_WORD, PATIENCE, REGIONS, cancelled, cut_by_the_end, each_failure, main, near, quiet
 from _world import raised as raised_of
 
 
@@ -15,9 +15,23 @@ TOOL = {
     "function": {"name": "count", "parameters": {"type": "object", "properties": {"what": {"type": "string"}}}},
 }
 
+# What each status is raised as; what has no class of its own is the base of them all.
+RAISED = {
+    400: openai.BadRequestError,
+    401: openai.AuthenticationError,
+    403: openai.PermissionDeniedError,
+    404: openai.NotFoundError,
+    413: openai.APIStatusError,
+    429: openai.RateLimitError,
+    431: openai.APIStatusError,
+    502: openai.InternalServerError,
+    503: openai.InternalServerError,
+    504: openai.InternalServerError,
+}
+
 
 def connect(world, kind=openai.OpenAI, **options):
-    return kind(base_url=world.root + "/v1", api_key="none", **{"timeout": PATIENCE, **options})
+    return kind(base_url=world.root + "/v1", **{"api_key": "none", "timeout": PATIENCE, **options})
 
 
 def raised(kind, ask):
@@ -203,6 +217,24 @@ def a_stream_that_is_cut_everywhere_raises(world):
     raise AssertionError("a cut stream was taken for an answer")
 
 
+@each_failure
+def each_refusal_raises_its_own_error(world, asked, code, status):
+    client = connect(world, api_key=asked["key"], max_retries=0)
+    messages = [{"role": "user", "content": asked["prompt"]}]
+    options = {"model": asked["model"] or "chat", "messages": messages, "extra_headers": asked["headers"]}
+    for stream in [False, True]:
+        error = raised(RAISED[status], lambda: client.chat.completions.create(**options, stream=stream))
+        assert (error.status_code, error.code) == (status, code), error
+        assert error.request_id
+
+
+def a_stream_that_the_gateways_end_cuts_raises(world):
+    client = connect(world, max_retries=0)
+    stream = {"model": "chat", "messages": AHOY, "stream": True}
+    error = cut_by_the_end(world, lambda: raised(openai.APIError, lambda: list(client.chat.completions.create(**stream))))
+    assert error.code == "draining", error
+
+
 def a_client_recovers_with_its_regions(world):
     world.chaos("rate_limit", retry_after=1)
     client = connect(world, max_retries=0)
@@ -260,6 +292,8 @@ TESTS = [
     a_stream_that_is_cut_in_one_region_is_read_whole,
     a_stream_that_is_cut_is_gathered_whole_by_the_sdk,
     a_stream_that_is_cut_everywhere_raises,
+    each_refusal_raises_its_own_error,
+    a_stream_that_the_gateways_end_cuts_raises,
     a_client_recovers_with_its_regions,
 ]
 

@@ -5,10 +5,10 @@
 import assert from "node:assert/strict";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { APICallError, generateText, jsonSchema, streamText, tool } from "ai";
-import { LAST_WORD, main, raised, until } from "./_world.mjs";
+import { LAST_WORD, cutByTheEnd, eachFailure, main, raised, until } from "./_world.mjs";
 
-const options = (world, model = "chat") => ({
-  model: createOpenAICompatible({ name: "outrigger", baseURL: `${world.root}/v1`, apiKey: "none" })(model),
+const options = (world, model = "chat", apiKey = "none") => ({
+  model: createOpenAICompatible({ name: "outrigger", baseURL: `${world.root}/v1`, apiKey })(model),
   prompt: "ahoy",
   maxRetries: 0,
 });
@@ -51,23 +51,24 @@ async function a_region_that_dies_in_between_is_never_noticed(world) {
   }
 }
 
-async function each_failure_raises_its_own_error(world) {
-  const failed = async (status, retryable, model) => {
-    const error = await raised(() => generateText(options(world, model)));
-    assert.ok(APICallError.isInstance(error), `${error}`);
-    assert.equal(error.statusCode, status, `${error}`);
-    assert.equal(error.isRetryable, retryable);
-    return error;
-  };
-  await failed(404, false, "gone");
+/** Whether it is the error of a call that was answered so. */
+function isOf(error, status, code) {
+  assert.ok(APICallError.isInstance(error), `${error}`);
+  assert.deepEqual([error.statusCode, JSON.parse(error.responseBody).error.code], [status, code]);
+  // It goes by the status alone.
+  assert.equal(error.isRetryable, status === 429 || status >= 500);
+}
+
+const each_refusal_raises_its_own_error = eachFailure(async function each_refusal_raises_its_own_error(world, asked, code, status) {
+  const call = { ...options(world, asked.model, asked.key), prompt: asked.prompt, headers: asked.headers };
+  isOf(await raised(() => generateText(call)), status, code);
+  isOf((await read(world, call)).error, status, code);
+});
+
+async function a_providers_refusal_is_raised_as_it_is(world) {
   await world.chaos("context_length");
-  assert.match((await failed(400, false)).responseBody, /context_length_exceeded/);
-  await world.heal();
-  await world.chaos("status", { status: 500 });
-  await failed(502, true);
-  await world.heal();
-  await world.chaos("rate_limit", { retry_after: 120 });
-  await failed(429, true);
+  isOf(await raised(() => generateText(options(world))), 400, "context_length_exceeded");
+  isOf((await read(world)).error, 400, "context_length_exceeded");
 }
 
 async function a_stream_that_is_cut_everywhere_is_never_whole(world) {
@@ -82,7 +83,20 @@ async function a_stream_that_is_cut_everywhere_is_never_whole(world) {
   assert.notEqual(seen.reason, "stop");
 }
 
+async function a_stream_that_the_gateways_end_cuts_is_never_whole(world) {
+  // It may throw, or say so in the stream.
+  const seen = await cutByTheEnd(world, () => read(world).catch((error) => ({ error })));
+  assert.ok(seen.error && seen.reason !== "stop", `taken for an answer: ${JSON.stringify(seen)}`);
+}
+
 async function what_its_caller_cancels_is_cancelled_upstream(world) {
+  await world.chaos("slow_tokens");
+  const leave = new AbortController();
+  for await (const part of streamText({ ...options(world), abortSignal: leave.signal, onError: () => {} }).fullStream) {
+    if (part.type === "text-delta") leave.abort();
+  }
+  await until("nothing in flight after a stream was left", async () => (await world.inFlight()) === 0);
+  await world.heal();
   await world.chaos("silent");
   const abort = new AbortController();
   const waiting = raised(() => generateText({ ...options(world), abortSignal: abort.signal }));
@@ -96,7 +110,9 @@ await main([
   an_answer_is_whole_plain_and_streamed,
   tools_are_called_plain_and_streamed,
   a_region_that_dies_in_between_is_never_noticed,
-  each_failure_raises_its_own_error,
+  each_refusal_raises_its_own_error,
+  a_providers_refusal_is_raised_as_it_is,
   a_stream_that_is_cut_everywhere_is_never_whole,
+  a_stream_that_the_gateways_end_cuts_is_never_whole,
   what_its_caller_cancels_is_cancelled_upstream,
 ]);

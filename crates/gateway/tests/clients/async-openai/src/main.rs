@@ -1,7 +1,8 @@
 //! Asks the gateway once through async-openai, and prints what it gave as one line of JSON.
 //!
-//! `async-openai-client BASE_URL MODEL plain|stream|tools|leave`: `leave` drops a stream after its first chunk and goes on waiting
-//! for a line on standard input, so that what the gateway makes of it can be seen.
+//! `async-openai-client BASE_URL VERB ASKED`, where `ASKED` is JSON with `model`, `key`, `prompt` and `headers`. The verbs are `plain`,
+//! `stream`, `tools` and `stream-tools`; `leave-stream` drops a stream after its first chunk, `leave-plain` a call at the first line on
+//! standard input. Whoever leaves goes on waiting for a line, so that what the gateway makes of it can be seen.
 
 use std::error::Error;
 
@@ -10,26 +11,44 @@ use async_openai::{
 };
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [base, model, verb] = arguments.as_slice() else { return Err("usage: BASE_URL MODEL VERB".into()) };
-    let client = Client::with_config(OpenAIConfig::new().with_api_base(base.as_str()).with_api_key("none"));
-    let mut request = json!({"model": model, "messages": [{"role": "user", "content": "ahoy"}]});
-    if verb == "tools" {
+    let [base, verb, asked] = arguments.as_slice() else { return Err("usage: BASE_URL VERB ASKED".into()) };
+    let asked: Value = serde_json::from_str(asked)?;
+    let said = |name: &str| asked[name].as_str().unwrap_or_default().to_owned();
+    let mut config = OpenAIConfig::new().with_api_base(base.as_str()).with_api_key(said("key"));
+    for (name, value) in asked["headers"].as_object().into_iter().flatten() {
+        // The names live as long as the process, which is short.
+        let name: &'static str = name.clone().leak();
+        config = config.with_header(name, value.as_str().unwrap_or_default())?;
+    }
+    let client = Client::with_config(config);
+    let messages = json!([{"role": "user", "content": said("prompt")}]);
+    let mut request = json!({"model": said("model"), "messages": messages});
+    if verb.ends_with("tools") {
         let parameters = json!({"type": "object", "properties": {"what": {"type": "string"}}});
         request["tools"] = json!([{"type": "function", "function": {"name": "count", "parameters": parameters}}]);
         request["tool_choice"] = json!("required");
     }
     let request: CreateChatCompletionRequest = serde_json::from_value(request)?;
-    let given = match verb.as_str() {
-        "stream" | "leave" => stream(&client, request, verb == "leave").await,
-        _ => plain(&client, request).await,
+    let mut lines = BufReader::new(stdin()).lines();
+    let leaves = verb.starts_with("leave");
+    let given = if verb == "leave-plain" {
+        tokio::select! {
+            given = plain(&client, request) => given,
+            _ = lines.next_line() => json!({"left": true}),
+        }
+    } else if verb.contains("stream") {
+        stream(&client, request, leaves).await
+    } else {
+        plain(&client, request).await
     };
     println!("{given}");
-    if verb == "leave" {
-        std::io::stdin().read_line(&mut String::new())?;
+    if leaves {
+        lines.next_line().await?;
     }
     Ok(())
 }
@@ -47,6 +66,7 @@ async fn stream(client: &Client<OpenAIConfig>, request: CreateChatCompletionRequ
         Err(error) => return json!({"text": "", "error": told(&error)}),
     };
     let (mut text, mut finish, mut chunks) = (String::new(), Value::Null, 0);
+    let (mut name, mut arguments) = (String::new(), String::new());
     while let Some(chunk) = stream.next().await {
         let chunk = match chunk {
             Ok(chunk) => chunk,
@@ -55,6 +75,10 @@ async fn stream(client: &Client<OpenAIConfig>, request: CreateChatCompletionRequ
         chunks += 1;
         for choice in chunk.choices {
             text.push_str(choice.delta.content.as_deref().unwrap_or_default());
+            for piece in choice.delta.tool_calls.into_iter().flatten().filter_map(|call| call.function) {
+                name.push_str(piece.name.as_deref().unwrap_or_default());
+                arguments.push_str(piece.arguments.as_deref().unwrap_or_default());
+            }
             if let Some(reason) = choice.finish_reason {
                 finish = json!(reason);
             }
@@ -63,7 +87,7 @@ async fn stream(client: &Client<OpenAIConfig>, request: CreateChatCompletionRequ
             break;
         }
     }
-    json!({"text": text, "finish": finish, "chunks": chunks})
+    json!({"text": text, "finish": finish, "chunks": chunks, "call": {"name": name, "arguments": arguments}})
 }
 
 /// The error's kind, and of an API's error its status and code.
