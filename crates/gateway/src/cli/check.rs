@@ -11,7 +11,7 @@ use outrigger::{
 };
 use serde::Serialize;
 
-use super::{Env, Failed, block_on, out, paint::Paint, read};
+use super::{Env, Failed, block_on, duration, out, paint::Paint, read};
 use crate::file::File;
 
 /// Validate a configuration file
@@ -24,7 +24,7 @@ pub(super) struct Args {
     #[arg(long)]
     probe: bool,
     /// How long each endpoint has to answer
-    #[arg(long, env = "OUTRIGGER_PROBE_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "OUTRIGGER_PROBE_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration)]
     timeout: Duration,
     /// Print one JSON document
     #[arg(long)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Failed, block_on,
+    Failed, block_on, duration,
     operator::{Gateway, Operator},
     out,
 };
@@ -25,7 +25,7 @@ pub(super) struct CordonArgs {
     #[command(flatten)]
     gateway: Gateway,
     /// Put it back by itself after so long: `10m`, `2h`
-    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     lasting: Option<Duration>,
     /// Print one JSON document
     #[arg(long)]

@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, Command};
+use clap::{Args, Command, error::ErrorKind};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
@@ -46,7 +46,7 @@ pub(super) fn man(args: &ManArgs) -> Result<ExitCode, Failed> {
     whole.build();
     let page = match &args.verb {
         None => whole,
-        Some(verb) => of_verb(&whole, verb)?,
+        Some(verb) => of_verb(&whole, verb),
     };
     let mut text = Vec::new();
     Man::new(page).render(&mut text)?;
@@ -55,12 +55,14 @@ pub(super) fn man(args: &ManArgs) -> Result<ExitCode, Failed> {
 }
 
 /// A verb as a page of its own, `outrigger-check`.
-fn of_verb(whole: &Command, verb: &str) -> Result<Command, Failed> {
-    let known = whole.find_subcommand(verb).cloned();
-    let names = || whole.get_subcommands().map(Command::get_name).collect::<Vec<_>>().join(", ");
-    let found = known.ok_or_else(|| Failed(format!("there is no verb `{verb}`; there are {}", names())))?;
+fn of_verb(whole: &Command, verb: &str) -> Command {
+    let Some(found) = whole.find_subcommand(verb).cloned() else {
+        let names = whole.get_subcommands().map(Command::get_name).collect::<Vec<_>>().join(", ");
+        let message = format!("there is no verb `{verb}`; there are {names}");
+        command::whole().error(ErrorKind::InvalidValue, message).exit()
+    };
     let title = found.get_display_name().unwrap_or(verb).to_owned();
-    Ok(found.name(title))
+    found.name(title)
 }
 
 /// A reader that went away is no fault of ours.

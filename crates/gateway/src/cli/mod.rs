@@ -21,7 +21,7 @@ mod sim;
 mod simulate;
 mod table;
 
-use std::{fs, future::Future, net::SocketAddr, path::Path, process::ExitCode};
+use std::{fs, future::Future, net::SocketAddr, path::Path, process::ExitCode, time::Duration};
 
 use clap::{FromArgMatches as _, Parser, Subcommand};
 
@@ -127,6 +127,12 @@ fn text(bytes: Vec<u8>) -> Result<String, String> {
         let column = sound.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
         format!(":{line}:{column}: not UTF-8 from here on")
     })
+}
+
+/// A length of time, as flags and files write it.
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| format!("`{text}` is no length of time: `30s`, `10m`, `2h`, `1day`"))
 }
 
 /// Says it when a port without keys is open to the network.

@@ -57,6 +57,17 @@ pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
     let name = args.file.display().to_string();
     let opened = Opened::open(&args.file).map_err(|error| format!("cannot read {name}: {error}"))?;
     let trace = Trace::read(BufReader::new(opened), &name)?;
+    if trace.lines.is_empty() {
+        return Err(
+            format!("{name}: there is nothing in it; `outrigger serve --record FILE` writes traces").into()
+        );
+    }
+    if args.config.is_none() && trace.ended().next().is_none() {
+        return Err(format!(
+            "{name}: it tells of no attempt, so no place is known; --config FILE says which there are"
+        )
+        .into());
+    }
     let config = match &args.config {
         Some(path) => File::read(&read(path)?, &path.display().to_string(), env)?.config,
         None => config_for(&trace)?,

@@ -194,7 +194,7 @@ async fn the_manual_has_a_page_for_the_program_and_one_for_every_verb() {
         }
     }
     let unknown = run(&["man", "sail"]).await;
-    assert_eq!(unknown.code, Some(1));
+    assert_eq!(unknown.code, Some(2));
     assert!(unknown.err.contains("no verb `sail`") && unknown.err.contains("serve"), "{}", unknown.err);
 }
 

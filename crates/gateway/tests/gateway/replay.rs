@@ -160,3 +160,14 @@ async fn a_malformed_line_is_named_with_its_place() {
         missing.err
     );
 }
+
+#[tokio::test]
+async fn a_trace_of_nothing_is_said_to_be_one() {
+    for (text, word) in
+        [("\n", "nothing in it"), ("{\"at_ms\":1,\"pick\":\"chat\"}\n", "tells of no attempt")]
+    {
+        let told = run(&["replay", file(text).to_str().unwrap()]).await;
+        assert_eq!(told.code, Some(1), "{}", told.out);
+        assert!(told.err.contains(word), "{}", told.err);
+    }
+}
