@@ -6,6 +6,7 @@
 
 mod admin;
 mod auth;
+mod chronicle;
 mod clerk;
 mod cli;
 mod connections;

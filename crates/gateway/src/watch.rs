@@ -2,7 +2,10 @@
 //!
 //! It must exist before the client, which takes its observers when it is built.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use outrigger::{Notice, Observer, Route};
@@ -10,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 use crate::{
+    chronicle::Chronicle,
     clerk::{Clerk, Subject},
     metrics::Metrics,
     story::Story,
@@ -23,20 +27,33 @@ const BACKLOG: usize = 1024;
 pub(crate) struct Watch {
     metrics: Arc<Metrics>,
     events: broadcast::Sender<Bytes>,
+    /// Held while an event is entered and sent, so that whoever comes hears each once.
+    chronicle: Arc<Mutex<Chronicle>>,
 }
 
 impl Watch {
     pub(crate) fn new() -> Self {
-        Self { metrics: Arc::new(Metrics::new()), events: broadcast::Sender::new(BACKLOG) }
+        Self {
+            metrics: Arc::new(Metrics::new()),
+            events: broadcast::Sender::new(BACKLOG),
+            // No program begins a thousand lines in each millisecond, so the next start's numbers are above this one's.
+            chronicle: Arc::new(Mutex::new(Chronicle::new(wall_ms().saturating_mul(1000)))),
+        }
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Events from now on, each a whole frame of an event stream.
-    pub(crate) fn listen(&self) -> broadcast::Receiver<Bytes> {
-        self.events.subscribe()
+    fn chronicle(&self) -> MutexGuard<'_, Chronicle> {
+        self.chronicle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is remembered, and all events from now on; each a whole frame of an event stream.
+    pub(crate) fn listen(&self) -> (Vec<Bytes>, broadcast::Receiver<Bytes>) {
+        let chronicle = self.chronicle();
+        let past = chronicle.lines().map(|line| line.frame(true).into()).collect();
+        (past, self.events.subscribe())
     }
 
     /// Counts a reload by its result, and tells of it.
@@ -45,21 +62,22 @@ impl Watch {
         self.tell("reload", facts);
     }
 
-    /// Tells those who listen what happened, whatever the client knows of it.
-    pub(crate) fn tell(&self, name: &str, data: &Value) {
+    /// Remembers what happened, and tells it to those who listen, whatever the client knows of it.
+    pub(crate) fn tell(&self, name: &'static str, data: &Value) {
+        let facts = data.to_string();
+        let mut chronicle = self.chronicle();
+        let line = chronicle.enter(name, facts, wall_ms());
         if self.events.receiver_count() > 0 {
             // Nobody listens any more: then nobody misses it.
-            drop(self.events.send(format!("event: {name}\ndata: {data}\n\n").into()));
+            drop(self.events.send(line.frame(false).into()));
         }
+        drop(chronicle);
     }
 }
 
 impl Observer for Watch {
     fn notice(&self, notice: &Notice) {
         self.metrics.notice(notice);
-        if self.events.receiver_count() == 0 {
-            return;
-        }
         if let Some((name, data)) = event(notice) {
             self.tell(name, &data);
         }
@@ -70,6 +88,12 @@ impl Clerk for Watch {
     fn closed(&self, subject: &Subject, story: &Story) {
         self.metrics.closed(subject, story);
     }
+}
+
+/// Milliseconds since 1970.
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What operators want to see as it happens: changes, not every call.

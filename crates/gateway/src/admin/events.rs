@@ -1,4 +1,7 @@
-//! `GET /events`: what changes, as it changes, as an event stream.
+//! `GET /events`: what has changed last, and then what changes, as it changes, as an event stream.
+//!
+//! What is told from memory is marked `past`. Alike events share a `line`; each says how many there have been (`times`), since when, and when
+//! this one was, so that a listener that comes again puts each in its place.
 
 use std::sync::Arc;
 
@@ -15,7 +18,8 @@ use crate::phase::Phase;
 const HELLO: Bytes = Bytes::from_static(b": listening\n\n");
 
 pub(super) async fn events(State(admin): State<Arc<Admin>>) -> Response {
-    let events = stream::unfold(admin.watch.listen(), |mut events| async move {
+    let (past, events) = admin.watch.listen();
+    let events = stream::unfold(events, |mut events| async move {
         let frame = match events.recv().await {
             Ok(frame) => frame,
             Err(RecvError::Lagged(missed)) => format!(": {missed} events missed\n\n").into(),
@@ -24,7 +28,8 @@ pub(super) async fn events(State(admin): State<Arc<Admin>>) -> Response {
         Some((frame, events))
     });
     let hello = stream::once(std::future::ready(HELLO));
-    let frames = hello.chain(events).take_until(Box::pin(admin.phases.reached(Phase::Over)));
+    let frames =
+        hello.chain(stream::iter(past)).chain(events).take_until(Box::pin(admin.phases.reached(Phase::Over)));
     let mut response = Response::new(Body::from_stream(frames.map(Ok::<_, std::convert::Infallible>)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

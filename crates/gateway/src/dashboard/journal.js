@@ -1,8 +1,10 @@
-// What happened: failovers and changes of circuits, the newest first.
+// What happened, before this page was opened too: failovers and changes of circuits, the newest first.
 
-import { clock, count, element, find, plain, reason, say, span } from "./dom.js";
+import { clock, count, element, find, mark, plain, reason, say, span } from "./dom.js";
 
-const KEPT = 60;
+/** As many as the gateway remembers. */
+const KEPT = 100;
+const STILL = 6;
 /** Those who listen get a summary, not a flood. */
 const BREATH = 4000;
 
@@ -10,17 +12,19 @@ const lines = [];
 let names = new Map();
 let unsaid = new Map();
 let timer = 0;
-let heard = 0;
+let spoken = 0;
 
 /** Learns the shortest names that still tell the deployments apart. */
 export function learn(status) {
   const places = status.deployments;
+  const alone = new Set(places.map((place) => place.provider)).size === 1;
   const short = new Map();
   for (const place of places) short.set(place.region, (short.get(place.region) ?? 0) + 1);
   names = new Map(
     places.map((place) => {
       const full = `${place.provider}/${place.region}/${place.model}`;
-      return [full, short.get(place.region) === 1 ? place.region : full];
+      const longer = alone ? `${place.region} · ${place.model}` : full;
+      return [full, short.get(place.region) === 1 ? place.region : longer];
     }),
   );
 }
@@ -49,57 +53,72 @@ function told(name, data) {
     case "cordon":
       return { look: "cordoned", sign: "⏸", what: `${placed(data)} is ${data.cordoned ? "cordoned" : "uncordoned"}`, kind: "cordon", why: data.for_s ? `for ${span(data.for_s)}` : "" };
     case "reload":
-      return { look: "half", sign: "↻", what: data.result === "error" ? "a new configuration was refused" : "the configuration was read anew", kind: "reload", why: data.result ? plain(data.result) : "" };
+      return { look: "half", sign: "↻", what: data.result === "error" ? "a new configuration was refused" : "the configuration was read anew", kind: "reload", why: data.faults?.[0] ?? (data.trigger ? `by ${plain(data.trigger)}` : "") };
     default:
       return null;
   }
 }
 
-/** Takes an event in. One that says the same as the newest of its kind only adds to its number. */
+/** Takes an event in. Alike events are one line, which the gateway numbers: its own memory and what comes live fall into one. */
 export function add(name, data) {
   const line = told(name, data);
   if (!line) return;
-  heard += 1;
-  const same = lines.slice(0, 6).find((known) => known.kind === line.kind && known.what === line.what && known.why === line.why);
-  if (same) {
-    same.times += 1;
-    same.when = new Date();
-    write(same);
-  } else {
-    enter(line);
-  }
+  const known = lines.find((other) => other.number === data.line);
+  const what = known ?? enter(line, data.line);
+  Object.assign(what, { times: data.times, since: new Date(data.since_ms), when: new Date(data.at_ms) });
+  write(what);
+  raise(what);
   find("journal-empty").hidden = true;
-  say(find("journal-count"), `${count(heard)} since this page was opened`);
-  announce(line);
+  const sum = lines.reduce((total, one) => total + one.times, 0);
+  const first = lines.reduce((least, one) => Math.min(least, one.since), Infinity);
+  say(find("journal-count"), `${count(sum)} since ${moment(new Date(first))}`);
+  // Who opens the page reads the past; nobody wants to hear all of it.
+  if (!data.past) announce(line);
 }
 
-function enter(line) {
-  Object.assign(line, { times: 1, when: new Date() });
+function enter(line, number) {
+  line.number = number;
   line.clock = element("time");
-  line.number = element("span", { class: "times" });
+  line.often = element("span", { class: "times" });
   const sign = element("span", { class: "badge sign", "data-state": line.look, "aria-hidden": "true" }, line.sign);
-  const reason = element("small", {}, line.why ? `${line.kind}: ${line.why}` : line.kind);
-  line.root = element("li", { "data-kind": line.kind }, sign, element("span", { class: "what" }, element("span", {}, line.what), reason), line.number, line.clock);
-  write(line);
+  line.reason = element("small");
+  line.root = element("li", { "data-kind": line.kind }, sign, element("span", { class: "what" }, element("span", {}, line.what), line.reason), line.often, line.clock);
+  return line;
+}
+
+/** The newest stand first. One that is near the top stays where it is, so that a busy minute can be read. */
+function raise(line) {
+  const place = lines.indexOf(line);
+  if (place >= 0 && place < STILL) return;
+  if (place >= 0) lines.splice(place, 1);
   lines.unshift(line);
   find("journal-list").prepend(line.root);
   for (const old of lines.splice(KEPT)) old.root.remove();
 }
 
 function write(line) {
-  say(line.number, line.times > 1 ? `× ${count(line.times)}` : "");
-  say(line.clock, clock(line.when));
-  line.clock.setAttribute("datetime", line.when.toISOString());
+  const since = line.when - line.since < 60_000 ? "" : `, since ${moment(line.since)}`;
+  say(line.reason, (line.why ? `${line.kind}: ${line.why}` : line.kind) + since);
+  say(line.often, line.times > 1 ? `× ${count(line.times)}` : "");
+  say(line.clock, moment(line.when));
+  mark(line.clock, "datetime", line.when.toISOString());
+}
+
+/** A time of today by the clock, another with its day. */
+function moment(when) {
+  const days = when.toDateString() === new Date().toDateString() ? "" : `${when.toLocaleDateString("en-GB", { day: "numeric", month: "short" })}, `;
+  return days + clock(when);
 }
 
 function announce(line) {
   const words = `${line.kind} ${line.what.replaceAll("→", "to")}${line.why ? `, ${line.why}` : ""}`;
   unsaid.set(words, (unsaid.get(words) ?? 0) + 1);
+  spoken += 1;
   if (timer) return;
   timer = setTimeout(() => {
     const parts = [...unsaid].slice(-4).map(([what, times]) => (times > 1 ? `${what}, ${times} times` : what));
     say(find("announcer"), parts.join(". "));
     unsaid = new Map();
     timer = 0;
-  }, heard < 3 ? 300 : BREATH);
+  }, spoken < 3 ? 300 : BREATH);
 }

@@ -28,6 +28,9 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
+/// How many faults and warnings are told on `/events`.
+const TOLD: usize = 20;
+
     /// The flags that lie over it.
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
@@ -199,7 +202,7 @@ impl Reloader {
         }
         let facts = json!({
             "result": reloaded.result, "trigger": trigger,
-            "warnings": reloaded.warnings, "faults": reloaded.faults,
+            "warnings": first(&reloaded.warnings), "faults": first(&reloaded.faults),
         });
         self.watch.reloaded(reloaded.result, &facts);
     }
@@ -209,3 +212,8 @@ impl Reloader {
 fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
+/// As many as somebody reads; the log and whoever asked have all.
+fn first(all: &[String]) -> &[String] {
+    all.get(..TOLD).unwrap_or(all)
+}
+

@@ -235,3 +235,49 @@ async fn events_tell_what_changes_as_it_changes() {
     until("event: transition\ndata: {").await;
     until("event: failover\ndata: {").await;
 }
+
+/// **Who comes after the failover sees it**, with its reason, its time and its number, and hears what follows. Fails if events are told
+/// to those alone who listen while they happen.
+#[tokio::test]
+async fn events_tell_what_has_changed_before_too() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let gateway = Gateway::start("[breaker]\nfailure_threshold = 1\n").await;
+    gateway.world().inject("us-east", Fault::Reset, When::always()).unwrap();
+    assert_eq!(gateway.ask("").await.status, 200);
+    let order = "{\"provider\":\"holysheep\",\"region\":\"us-east\"}";
+    for _ in 0..2 {
+        gateway.operate("POST", "/cordon", order).await;
+    }
+    let mut stream = tokio::net::TcpStream::connect(gateway.admin).await.unwrap();
+    stream.write_all(b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut bytes = Vec::new();
+    let mut told = async |name: &str, is_past: bool| {
+        loop {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let frames =
+                text.split("\n\n").filter_map(|frame| frame.split_once(&format!("event: {name}\ndata: ")));
+            let data = frames.filter_map(|(_, data)| serde_json::from_str::<serde_json::Value>(data).ok());
+            if let Some(found) = data.into_iter().find(|data| data.get("past").is_some() == is_past) {
+                return found;
+            }
+            assert_ne!(crate::support::soon(stream.read_buf(&mut bytes)).await.unwrap(), 0);
+        }
+    };
+    let failover = told("failover", true).await;
+    let text = |name: &str| failover[name].as_str().unwrap().to_owned();
+    assert_eq!(
+        (text("from"), text("to"), text("class")),
+        ("holysheep/us-east/gpt-4.1".into(), "holysheep/eu-west/gpt-4.1".into(), "reset".into())
+    );
+    let number = |name: &str| failover[name].as_u64().unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    assert!(number("since_ms") <= number("at_ms") && u128::from(number("at_ms")) <= now, "{failover}");
+    assert!(u128::from(number("since_ms")) + 60_000 > now, "{failover}");
+    assert_eq!(told("transition", true).await["to"], "open");
+    let cordons = told("cordon", true).await;
+    assert_eq!(cordons["times"], 2, "alike ones are one line: {cordons}");
+    gateway.operate("DELETE", "/cordon", "").await;
+    let now = told("cordon", false).await;
+    assert_eq!((&now["cordoned"], &now["times"]), (&false.into(), &1.into()));
+    assert!(now["line"].as_u64() > cordons["line"].as_u64(), "{now} after {cordons}");
+}

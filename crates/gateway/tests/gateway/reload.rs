@@ -217,7 +217,7 @@ async fn what_has_faults_is_refused_and_told() {
         "{fault}"
     );
     soon(async {
-        while !String::from_utf8_lossy(&heard).contains("\"warnings\":[]}\n\n") {
+        while !String::from_utf8_lossy(&heard).contains("\"warnings\":[],\"line\":") {
             events.read_buf(&mut heard).await.unwrap();
         }
     })
