@@ -155,6 +155,7 @@ async fn serve(
     supervisor.ready();
     drop(tokio::spawn(supervisor.clone().feed_watchdog()));
     signals.next().await;
+        tracing: tracing.clone(),
     supervisor.stopping(running.live().settings().drain);
     let code = stop(running, &mut signals).await;
     if let Some(tracing) = tracing {

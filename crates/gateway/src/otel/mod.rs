@@ -7,10 +7,11 @@
 //! Spans are made when a request is over, out of its story; they go through the SDK's own queue, and are dropped when that is full. Nobody
 //! waits for a collector. Of the conventions' names, which are in development still, none is written elsewhere than in [`span`].
 
+mod addresses;
 mod post;
 mod span;
 
-use std::{collections::HashMap, time::Duration};
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, header::HeaderName};
 use opentelemetry::{
@@ -27,6 +28,7 @@ use opentelemetry_sdk::{
 };
 use outrigger::{Config, SpanId, TraceContext};
 
+use self::addresses::Addresses;
 use crate::{
     clerk::{Clerk, Subject, Trace},
     cli::Env,
@@ -46,9 +48,6 @@ pub(crate) struct Tracing {
     scope: InstrumentationScope,
     addresses: Addresses,
 }
-
-/// The host and port of a provider's region.
-type Addresses = HashMap<(String, String), (String, u16)>;
 
 impl Tracing {
     /// The exporter that the environment asks for, if it does. It must be made on a runtime, which sends what it exports.
@@ -86,8 +85,13 @@ impl Tracing {
             processor,
             sampler: Sampling::default().sampler,
             scope,
-            addresses: addresses(config),
+            addresses: Addresses::of(config, Instant::now()),
         }))
+    }
+
+    /// Another configuration holds from now on.
+    pub(crate) fn follow(&self, config: &Config) {
+        self.addresses.follow(config, Instant::now());
     }
 
     /// Sends what waits, for a few seconds at most. It blocks its thread, which must not be one of the runtime's workers.
@@ -126,24 +130,11 @@ impl Clerk for Tracing {
         let Some(trace) = subject.trace.filter(|trace| trace.context.sampled) else { return };
         let clock = span::Clock::now();
         for tried in &story.tried {
-            let place = (tried.route.provider.to_string(), tried.route.region.to_string());
-            let address = self.addresses.get(&place);
+            let address = self.addresses.find(&tried.route, tried.began);
             if let Some(span) = span::of_attempt(&trace, subject, tried, address, clock, &self.scope) {
                 self.processor.on_end(span);
             }
         }
         self.processor.on_end(span::of_request(&trace, subject, story, clock, &self.scope));
     }
-}
-
-fn addresses(config: &Config) -> Addresses {
-    let mut addresses = Addresses::new();
-    for (provider, settings) in &config.providers {
-        for (region, at) in &settings.regions {
-            let host = at.base_url.host_str().unwrap_or_default().to_owned();
-            let port = at.base_url.port_or_known_default().unwrap_or_default();
-            addresses.insert((provider.to_string(), region.to_string()), (host, port));
-        }
-    }
-    addresses
 }

@@ -26,6 +26,8 @@ const REQUEST_MODEL: &str = "gen_ai.request.model";
 const RESPONSE_MODEL: &str = "gen_ai.response.model";
 const INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
 const OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
+const CACHE_READ: &str = "gen_ai.usage.cache_read.input_tokens";
+const CACHE_WRITTEN: &str = "gen_ai.usage.cache_creation.input_tokens";
 const ERROR_TYPE: &str = "error.type";
 const STATUS: &str = "http.response.status_code";
 const ADDRESS: &str = "server.address";
@@ -91,8 +93,13 @@ pub(super) fn of_request(
         set(Some(named(REGION, &route.region)));
         set((story.outcome == Outcome::Ok).then(|| named(RESPONSE_MODEL, &route.model)));
     }
-    set(story.usage.map(|usage| KeyValue::new(INPUT_TOKENS, number(usage.input))));
-    set(story.usage.map(|usage| KeyValue::new(OUTPUT_TOKENS, number(usage.output))));
+    if let Some(usage) = &story.usage {
+        set(Some(KeyValue::new(INPUT_TOKENS, number(usage.input))));
+        set(Some(KeyValue::new(OUTPUT_TOKENS, number(usage.output))));
+        let some = |name, tokens| (tokens > 0).then(|| KeyValue::new(name, number(tokens)));
+        set(some(CACHE_READ, usage.cached_input));
+        set(some(CACHE_WRITTEN, usage.cache_write));
+    }
     set(story.cost_usd.map(|cost| KeyValue::new(COST, cost)));
     set(story.status.map(|status| KeyValue::new(STATUS, i64::from(status.as_u16()))));
     set(story.code.clone().map(|code| KeyValue::new(CODE, code)));
@@ -126,7 +133,7 @@ pub(super) fn of_attempt(
     trace: &Trace,
     subject: &Subject,
     tried: &Tried,
-    address: Option<&(String, u16)>,
+    address: Option<(String, u16)>,
     clock: Clock,
     scope: &InstrumentationScope,
 ) -> Option<SpanData> {
@@ -138,8 +145,8 @@ pub(super) fn of_attempt(
         named(REGION, &tried.route.region),
     ];
     if let Some((host, port)) = address {
-        attributes.push(KeyValue::new(ADDRESS, host.clone()));
-        attributes.push(KeyValue::new(PORT, i64::from(*port)));
+        attributes.push(KeyValue::new(ADDRESS, host));
+        attributes.push(KeyValue::new(PORT, i64::from(port)));
     }
     attributes.extend(tried.class.map(|class| KeyValue::new(ERROR_TYPE, class.as_str())));
     attributes.extend(tried.status.map(|status| KeyValue::new(STATUS, i64::from(status))));

@@ -19,18 +19,22 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, warn};
 
 use self::watched::Watched;
+#[cfg(feature = "otel")]
+use crate::otel::Tracing;
+#[cfg(not(feature = "otel"))]
+use crate::untraced::Tracing;
 use crate::{
     auth::Keys, cli, file::File, live::Live, settings::Settings, signals::HangUps, supervisor::Supervisor,
     watch::Watch,
 };
 
+/// How many faults and warnings are told on `/events`.
+const TOLD: usize = 20;
+
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
-/// How many faults and warnings are told on `/events`.
-const TOLD: usize = 20;
-
     /// The flags that lie over it.
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
@@ -106,6 +110,8 @@ pub(crate) struct Reloader {
     pub(crate) keys: Arc<Keys>,
     pub(crate) live: Arc<Live>,
     pub(crate) watch: Watch,
+    /// Who exports spans, if anybody does.
+    pub(crate) tracing: Option<Arc<Tracing>>,
     pub(crate) supervisor: Supervisor,
     /// What holds.
     pub(crate) text: String,
@@ -183,6 +189,9 @@ impl Reloader {
         file.settings.keep_what_is_fixed(&self.fixed);
         file.may_serve()?;
         self.client.reload(file.config.clone()).map_err(|error| error.to_string())?;
+        if let Some(tracing) = &self.tracing {
+            tracing.follow(&file.config);
+        }
         self.keys.swap(file.keys);
         self.live.swap(file.settings);
         (self.text, self.config) = (text, file.config);
@@ -208,12 +217,12 @@ impl Reloader {
     }
 }
 
-/// The folder that a file is in.
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
-}
 /// As many as somebody reads; the log and whoever asked have all.
 fn first(all: &[String]) -> &[String] {
     all.get(..TOLD).unwrap_or(all)
 }
 
+/// The folder that a file is in.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}

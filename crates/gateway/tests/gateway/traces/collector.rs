@@ -36,7 +36,8 @@ impl Span {
     }
 }
 
-type Seen = Arc<Mutex<(Vec<Span>, BTreeMap<String, String>)>>;
+/// Spans, what the exporter says of itself, and all bytes as they came.
+type Seen = Arc<Mutex<(Vec<Span>, BTreeMap<String, String>, Vec<u8>)>>;
 
 /// Takes what it is sent.
 pub(super) struct Collector {
@@ -77,6 +78,11 @@ impl Collector {
         .await
     }
 
+    /// Whether it was sent this, wherever.
+    pub(super) fn has_seen(&self, what: &str) -> bool {
+        find(&self.seen.lock().unwrap().2, what.as_bytes()).is_some()
+    }
+
     /// What the exporter says of itself.
     pub(super) fn resource(&self, name: &str) -> Option<String> {
         self.seen.lock().unwrap().1.get(name).cloned()
@@ -110,6 +116,7 @@ async fn serve(mut stream: TcpStream, seen: Seen) {
 /// Reads an `ExportTraceServiceRequest`.
 fn take(body: &[u8], seen: &Seen) {
     let mut seen = seen.lock().unwrap();
+    seen.2.extend_from_slice(body);
     for resource_spans in fields(body, 1) {
         for resource in fields(resource_spans.bytes(), 1) {
             seen.1.extend(attributes(resource.bytes(), 1));

@@ -3,10 +3,10 @@
 mod collector;
 
 use outrigger::TraceContext;
-use sim::{Fault, Received, When};
+use sim::{Fault, Received, Server, When};
 
 use self::collector::{Collector, Span};
-use crate::support::{Gateway, question, soon};
+use crate::support::{Gateway, file, outrigger, question, soon, two_regions};
 
 const CHAT: &str = "/v1/chat/completions";
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -39,7 +39,8 @@ async fn a_call_is_a_span_with_a_child_for_each_attempt() {
     let collector = Collector::start().await;
     let gateway = exporting(&collector, "20").await;
     gateway.world().inject("us-east", Fault::Reset, When::always()).unwrap();
-    let reply = gateway.ask(&format!("traceparent: 00-{TRACE}-{CALLERS}-01\r\n")).await;
+    let headers = format!("traceparent: 00-{TRACE}-{CALLERS}-01\r\ntracestate: vendor=7\r\n");
+    let reply = gateway.ask(&headers).await;
     assert_eq!(reply.status, 200);
     let spans = collector.spans(3).await;
     assert!(spans.iter().all(|span| span.trace == TRACE), "{spans:#?}");
@@ -63,6 +64,7 @@ async fn a_call_is_a_span_with_a_child_for_each_attempt() {
     for (region, error) in [("us-east", Some("reset")), ("eu-west", None)] {
         let received = gateway.world().received(region).unwrap();
         let (trace, span) = sent(&received[0]);
+        assert_eq!(received[0].headers["tracestate"], "vendor=7", "what others know of the trace goes on");
         let attempt = only(&spans, |other| other.span == span);
         assert_eq!((&*trace, &attempt.parent), (TRACE, &call.span));
         assert_eq!((&*attempt.name, attempt.kind), ("chat gpt-4.1", collector::CLIENT));
@@ -117,4 +119,43 @@ async fn a_collector_that_is_not_there_holds_up_nothing() {
     }
     gateway.terminate();
     assert!(soon(gateway.child.wait()).await.unwrap().success());
+}
+
+/// **A region that a reload adds has its address.** Fails if the clerk keeps the configuration of the start.
+#[tokio::test]
+async fn spans_know_where_a_reloaded_region_is() {
+    let collector = Collector::start().await;
+    let server = Server::start(two_regions()).await.unwrap();
+    let text = Gateway::text(&server);
+    let added = text.find("[providers.holysheep.regions.eu-west]").unwrap();
+    let end = text.find("[models.").unwrap();
+    let path = file(&format!("{}{}", &text[..added], &text[end..]));
+    let mut program = outrigger();
+    program.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", collector.address));
+    program.env("OTEL_BSP_SCHEDULE_DELAY", "20");
+    let gateway = Gateway::reading(program, server, &path).await;
+    std::fs::write(&path, &text).unwrap();
+    assert_eq!(gateway.operate("POST", "/reload", "").await.status, 200);
+    let reply = gateway.ask("x-outrigger-residency: eu-west\r\n").await;
+    assert_eq!(reply.header("x-outrigger-region"), Some("eu-west"), "{}", reply.text());
+    let spans = collector.spans(2).await;
+    let attempt = only(&spans, |span| span.kind == collector::CLIENT);
+    let port = gateway.server.addr("eu-west").unwrap().port().to_string();
+    assert_eq!(attempt.attribute("server.port"), Some(&*port), "{attempt:#?}");
+}
+
+/// **A prompt is in no span**, whatever the access log is told to hold. Fails if a clerk for others takes it along.
+#[tokio::test]
+async fn no_prompt_leaves_with_a_span() {
+    let collector = Collector::start().await;
+    let endpoint = format!("http://{}", collector.address);
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint),
+        ("OTEL_BSP_SCHEDULE_DELAY", "20"),
+        ("OUTRIGGER_LOG_PROMPTS", "true"),
+    ];
+    let gateway = Gateway::in_environment(&environment, "").await;
+    gateway.post(CHAT, "", &question(false).replace("ahoy", "xyzzy-of-the-prompt")).await;
+    collector.spans(2).await;
+    assert!(collector.has_seen("gpt-4.1") && !collector.has_seen("xyzzy"));
 }
