@@ -52,7 +52,7 @@ pub(crate) struct Parts {
 /// # Errors
 /// An address that cannot be had, with its name.
 pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, StartError> {
-    let Parts { client, load, watch, keys, ledger, mut clerks, world, orders } = parts;
+    let Parts { client, load, watch, keys, ledger, mut clerks, tells_prompts, world, orders } = parts;
     clerks.push(Arc::clone(&ledger) as Arc<dyn Clerk>);
     let live = Live::new(settings.clone(), load);
     clerks.push(Arc::new(watch.clone()));
@@ -72,7 +72,7 @@ pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, 
     let gateway = Gateway {
         client: client.clone(),
         watch: watch.clone(),
-        keys,
+        keys: Arc::clone(&keys),
         clerks: clerks.clone(),
         phases: phases.clone(),
         live: Arc::clone(&live),
@@ -82,7 +82,7 @@ pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, 
     let max_head = settings.limits().max_head;
     let for_callers = Entrance::for_callers(routes::router(Arc::new(gateway)), hosts, clerks, max_head);
     let for_operators = Entrance::for_operators(
-        admin::router(Admin::new(client.clone(), watch, phases.clone(), ledger), world, orders),
+        admin::router(Admin::new(client.clone(), watch, phases.clone(), (keys, ledger)), world, orders),
         own,
     );
     Ok(Running {

@@ -29,6 +29,7 @@ use sim::World;
 use tokio::sync::mpsc;
 
 use crate::{
+    auth::Keys,
     dashboard,
     ledger::Ledger,
     metrics,
@@ -47,15 +48,21 @@ pub(crate) struct Admin {
     client: Client,
     watch: Watch,
     phases: Phases,
+    keys: Arc<Keys>,
     ledger: Arc<Ledger>,
     started: Instant,
     cordons: cordon::Ends,
 }
 
 impl Admin {
-    pub(crate) fn new(client: Client, watch: Watch, phases: Phases, ledger: Arc<Ledger>) -> Arc<Self> {
+    pub(crate) fn new(
+        client: Client,
+        watch: Watch,
+        phases: Phases,
+        (keys, ledger): (Arc<Keys>, Arc<Ledger>),
+    ) -> Arc<Self> {
         let (started, cordons) = (Instant::now(), cordon::Ends::default());
-        Arc::new(Self { client, watch, phases, ledger, started, cordons })
+        Arc::new(Self { client, watch, phases, keys, ledger, started, cordons })
     }
 
     fn is_draining(&self) -> bool {
@@ -87,10 +94,10 @@ pub(crate) fn router(admin: Arc<Admin>, world: Option<World>, orders: Option<mps
     })
 }
 
-/// What simulated regions without a gateway have: how they are, `/chaos`, and a page for both.
-pub(crate) fn sim_router(world: World) -> Router {
+/// What simulated regions without a gateway have: how and where they are, `/chaos`, and a page for both.
+pub(crate) fn sim_router(world: World, places: Vec<(String, String)>) -> Router {
     let (started, shown) = (Instant::now(), world.clone());
-    let status = get(async move || status::of_world(&shown, started));
+    let status = get(async move || status::of_world(&shown, &places, started));
     let router = Router::new().route("/status", status).merge(dashboard::router());
     routes::guarded(router.merge(chaos_router(world)))
 }
@@ -131,9 +138,10 @@ fn is_available(status: &DeploymentStatus) -> bool {
     !matches!(status.breaker, "open" | "forced_open") && status.cooldown_ms == 0 && !status.cordoned
 }
 
-/// What calls have cost.
+/// What calls have cost, and what is left of budgets.
 async fn spend(State(admin): State<Arc<Admin>>) -> Response {
-    json(&admin.ledger.report(SystemTime::now()))
+    let wall = SystemTime::now();
+    json(&admin.ledger.report(&admin.keys.standings(wall), wall))
 }
 
 async fn page(State(admin): State<Arc<Admin>>) -> Response {

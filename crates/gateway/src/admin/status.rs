@@ -30,6 +30,12 @@ struct Status {
 #[derive(Serialize)]
 struct Troubles {
     region: String,
+    /// Where it is; told by a simulator without a gateway, whose regions are for strangers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_url: Option<String>,
+    /// Requests that it has received, and how many of them it has not answered yet.
+    requests: u64,
+    in_flight: u32,
     faults: Vec<Trouble>,
 }
 
@@ -49,12 +55,12 @@ pub(super) fn status(State(admin): State<Arc<Admin>>, world: Option<&World>) -> 
         retry_budget: emptiest(admin.client.retry_budgets().into_iter().map(|(_, budget)| budget)),
         requests: admin.watch.metrics().outcomes(),
         deployments: admin.client.deployments(),
-        chaos: world.map(troubles),
+        chaos: world.map(|world| troubles(world, &[])),
     })
 }
 
 /// The state of simulated regions without a gateway: the same document, with nothing in it but them.
-pub(super) fn of_world(world: &World, started: Instant) -> Response {
+pub(super) fn of_world(world: &World, places: &[(String, String)], started: Instant) -> Response {
     fresh(&Status {
         version: env!("CARGO_PKG_VERSION"),
         uptime_s: started.elapsed().as_secs(),
@@ -62,7 +68,7 @@ pub(super) fn of_world(world: &World, started: Instant) -> Response {
         retry_budget: None,
         requests: BTreeMap::new(),
         deployments: Vec::new(),
-        chaos: Some(troubles(world)),
+        chaos: Some(troubles(world, places)),
     })
 }
 
@@ -73,10 +79,13 @@ fn fresh(status: &Status) -> Response {
     response
 }
 
-fn troubles(world: &World) -> Vec<Troubles> {
+fn troubles(world: &World, places: &[(String, String)]) -> Vec<Troubles> {
     let ms = |left: Duration| u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
     let of = |region: &String| Troubles {
         region: region.clone(),
+        base_url: places.iter().find(|(known, _)| known == region).map(|(_, url)| url.clone()),
+        requests: world.count(region).unwrap_or_default(),
+        in_flight: world.in_flight(region).unwrap_or_default(),
         faults: world
             .faults(region)
             .unwrap_or_default()

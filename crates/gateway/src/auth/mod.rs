@@ -13,6 +13,8 @@ pub(crate) mod pass;
 pub(crate) mod spent;
 mod window;
 
+pub(crate) use self::entry::Budget;
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, Instant, SystemTime},
@@ -24,7 +26,7 @@ use outrigger::{Client, Request};
 
 use self::{
     digest::Digest,
-    entry::{Budget, Entries, Entry},
+    entry::{Entries, Entry},
     meter::{Limits, Meter, Refused},
     pass::Pass,
     spent::Spent,
@@ -86,6 +88,26 @@ impl Keys {
             Some(key) => Ok(Some(key)),
             None => Err(unauthorized("the key is none that is known here")),
         }
+    }
+}
+
+/// How a key of the file stands with its budget.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    pub(crate) name: Arc<str>,
+    /// What it may spend, and what it has spent of that in the period at hand, in millionths of a USD.
+    pub(crate) budget: Option<(Budget, u64)>,
+}
+
+impl Keys {
+    /// How every key stands, in the order of their names.
+    pub(crate) fn standings(&self, wall: SystemTime) -> Vec<Standing> {
+        let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
+        let standing = |key: &Arc<Key>| {
+            let spent = |budget: Budget| (budget, self.spent.micro_usd(&key.name, budget.every, wall));
+            Standing { name: Arc::clone(&key.name), budget: key.entry.budget_usd.map(spent) }
+        };
+        keys.iter().map(standing).collect()
     }
 }
 

@@ -79,17 +79,18 @@ async fn serve(args: &Args, scenario: Option<Scenario>) -> Result<ExitCode, Fail
         .map_err(|error| format!("cannot listen on {}: {error}", args.admin))?;
     let admin = listener.address()?;
     let (control, phases) = phases();
-    let router = admin::sim_router(world.clone());
-    tokio::spawn(listener.serve(
-        Entrance::for_operators(router, Hosts::Own(Vec::new())),
-        phases,
-        Phase::Over,
-    ));
     let mut regions = Vec::new();
     for region in world.regions() {
         regions
             .push(Address { region: (*region).to_owned(), base_url: server.base_url(region)?.to_string() });
     }
+    let places = regions.iter().map(|place| (place.region.clone(), place.base_url.clone()));
+    let router = admin::sim_router(world.clone(), places.collect());
+    tokio::spawn(listener.serve(
+        Entrance::for_operators(router, Hosts::Own(Vec::new())),
+        phases,
+        Phase::Over,
+    ));
     if args.json {
         out::result(serde_json::to_string(&Addresses { regions, admin: format!("http://{admin}") })?);
     } else {

@@ -6,6 +6,7 @@ import * as flow from "./flow.js";
 import * as journal from "./journal.js";
 import { connect } from "./link.js";
 import * as places from "./places.js";
+import * as spend from "./spend.js";
 
 const THEMES = ["system", "light", "dark"];
 const WORDS = { live: "Live", lost: "Connection lost", draining: "Draining" };
@@ -27,9 +28,9 @@ const link = connect({
     journal.learn(status);
     totals(status);
     places.show(status);
-    places.showSpend(status);
     flow.show(status);
   },
+  spend: spend.show,
   event: journal.add,
   link(now) {
     state = now;

@@ -1,6 +1,6 @@
 // The chaos panel: it breaks simulated regions, and is there only where they are.
 
-import { command, element, find, plain, say, span } from "./dom.js";
+import { command, count, element, find, plain, say, span } from "./dom.js";
 
 const FAULTS = [
   ["reset", "reset: connections break before an answer"],
@@ -44,16 +44,19 @@ export function show(status) {
   find("chaos").hidden = !status.chaos;
   if (!status.chaos) return;
   if (!panel) build();
+  if (status.deployments.length === 0) say(find("chaos-about"), "Each region is a provider's, at an address of its own. Send your client there, break one, and see how it bears it.");
   const names = status.chaos.map((place) => place.region);
   if (names.join("\n") !== regions) {
     regions = names.join("\n");
     panel.region.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
   }
-  if (list.children.length !== names.length) list.replaceChildren(...names.map(() => element("li", {}, element("strong"), element("span"))));
+  if (list.children.length !== names.length) list.replaceChildren(...names.map(() => element("li", {}, element("div", {}, element("strong"), element("small"), element("small")), element("span"))));
   status.chaos.forEach((place, index) => {
-    const [name, state] = list.children[index].children;
+    const [{ children: [name, address, load] }, state] = list.children[index].children;
     const faults = place.faults.map(({ fault, left_ms: left }) => plain(fault) + (left === null ? "" : `, ${span(left / 1000)} left`));
     say(name, place.region);
+    say(address, place.base_url ?? "");
+    say(load, `${count(place.requests)} requests so far, ${count(place.in_flight)} under way`);
     say(state, faults.length ? `⚡ ${faults.join("; ")}` : "✓ nothing is wrong");
     list.children[index].setAttribute("data-broken", faults.length > 0);
   });

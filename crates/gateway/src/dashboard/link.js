@@ -1,13 +1,14 @@
-// The link to the gateway: what happens comes by `/events`, how it stands is read from `/status`.
+// The link to the gateway: what happens comes by `/events`, how it stands is read from `/status`, what it has cost from `/spend`.
 
 const POLL = 2000;
 const SOON = 250;
+const SPEND = 5000;
 const PATIENCE = 5000;
 const EVENTS = ["transition", "failover", "failover_advised", "taken_out", "rescue", "reload", "cordon"];
 
 /**
- * Keeps the link. `on.status(document)` is told how it stands, `on.event(name, data)` what happened, and `on.link(state)` whether
- * the gateway is heard: `live` or `lost`.
+ * Keeps the link. `on.status(document)` is told how it stands, `on.spend(document)` what it has cost, `on.event(name, data)` what
+ * happened, and `on.link(state)` whether the gateway is heard: `live` or `lost`.
  */
 export function connect(on) {
   let source = null;
@@ -17,6 +18,7 @@ export function connect(on) {
   let again = false;
   let wait = 500;
   let listening = true;
+  let counted = -Infinity;
 
   // The sooner of two wishes counts, so that a flood of events cannot put the reading off for ever.
   function later(delay) {
@@ -41,15 +43,19 @@ export function connect(on) {
     reading = true;
     let next = POLL;
     try {
-      const response = await fetch("status", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
-      if (!response.ok) throw new Error(`status ${response.status}`);
-      const status = await response.json();
+      const status = await fresh("status");
       // Simulated regions without a gateway have no events.
       listening = status.deployments.length > 0 || !status.chaos;
       on.link("live");
       wait = 500;
       on.status(status);
-      if (listening) listen();
+      if (listening) {
+        listen();
+        if (performance.now() - counted >= SPEND) {
+          on.spend(await fresh("spend"));
+          counted = performance.now();
+        }
+      }
     } catch {
       on.link("lost");
       source?.close();
@@ -60,6 +66,12 @@ export function connect(on) {
     reading = false;
     later(again ? SOON : next);
     again = false;
+  }
+
+  async function fresh(path) {
+    const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    if (!response.ok) throw new Error(`${path}: ${response.status}`);
+    return response.json();
   }
 
   function listen() {

@@ -1,7 +1,7 @@
 //! The dashboard: one page at the operators' address, built into the program.
 //!
 //! It comes as it lies here, without a build step, and asks for nothing from any other host: its policy would not let it. All
-//! it shows it reads from `/status` and `/events`, so whatever it knows, a script can know as well.
+//! it shows it reads from `/status`, `/spend` and `/events`, so whatever it knows, a script can know as well.
 
 use axum::{
     Router,
@@ -27,6 +27,7 @@ const FILES: &[File] = &[
     ("/flow.js", SCRIPT, include_str!("flow.js")),
     ("/places.js", SCRIPT, include_str!("places.js")),
     ("/journal.js", SCRIPT, include_str!("journal.js")),
+    ("/spend.js", SCRIPT, include_str!("spend.js")),
     ("/chaos.js", SCRIPT, include_str!("chaos.js")),
 ];
 

@@ -141,27 +141,3 @@ async function carryOut(event) {
   find("ask-yes").disabled = false;
   refresh();
 }
-
-/** What was spent, by place: the gateway's own account since its start. */
-export function showSpend(status) {
-  const total = status.deployments.reduce((sum, place) => sum + place.cost_usd, 0);
-  const lines = [...status.deployments].sort((one, other) => other.cost_usd - one.cost_usd).slice(0, 8);
-  const table = element(
-    "table",
-    { class: "spend" },
-    element("caption", { class: "unseen" }, "Cost by deployment since the start"),
-    element("thead", {}, element("tr", {}, ...["Region", "Share", "Cost"].map((title) => element("th", { scope: "col" }, title)))),
-    element("tbody", {}, ...lines.map((place) => spendLine(place, total))),
-    element("tfoot", {}, element("tr", {}, element("th", { scope: "row", colspan: 2 }, "Together"), element("td", {}, dollars(total)))),
-  );
-  find("spend-table").replaceChildren(table);
-}
-
-function spendLine(place, total) {
-  const share = total > 0 ? place.cost_usd / total : 0;
-  const meter = bar();
-  fillBar(meter, share);
-  mark(meter, "data-state", "closed"); // a small share is no bad one
-  const name = element("th", { scope: "row" }, element("strong", {}, place.region), element("small", {}, `${place.provider} · ${place.model}`));
-  return element("tr", {}, name, element("td", {}, meter, element("span", { class: "number" }, `${Math.round(share * 100)} %`)), element("td", {}, dollars(place.cost_usd)));
-}

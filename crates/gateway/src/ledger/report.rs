@@ -5,10 +5,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use humantime::format_rfc3339_seconds;
+use humantime::{format_duration, format_rfc3339_seconds};
 use serde::Serialize;
 
 use super::{Ledger, books};
+use crate::auth::{Budget, Standing, spent::period};
 
 /// How many days are told, today included.
 const TOLD: u64 = 31;
@@ -34,6 +35,20 @@ struct OfKey {
     today_usd: f64,
     /// Of all days that are kept.
     total_usd: f64,
+    /// None where it has none, or is in the file no longer.
+    budget: Option<OfBudget>,
+}
+
+/// What a key may spend, and how far it has come.
+#[derive(Debug, Serialize)]
+struct OfBudget {
+    amount_usd: f64,
+    /// As the file would say it.
+    every: String,
+    /// In the period at hand.
+    spent_usd: f64,
+    /// Until it has all of it again.
+    ends_in_s: u64,
 }
 
 /// What a provider's answers for a model cost on a day.
@@ -51,16 +66,17 @@ struct OfDay {
 }
 
 impl Ledger {
-    /// How the books stand.
-    pub(crate) fn report(&self, wall: SystemTime) -> Report {
+    /// How the books stand. A key of the file is in it before it has spent anything.
+    pub(crate) fn report(&self, standings: &[Standing], wall: SystemTime) -> Report {
         let today = books::day_of(wall);
         let books = self.books();
-        let keys: Vec<OfKey> = books
+        let mut keys: Vec<OfKey> = books
             .by_key(today)
             .map(|(key, today, total)| OfKey {
                 key: key.to_string(),
                 today_usd: usd(today),
                 total_usd: usd(total),
+                budget: None,
             })
             .collect();
         let days: Vec<OfDay> = books
@@ -80,6 +96,13 @@ impl Ledger {
             })
             .collect();
         drop(books);
+        for Standing { name, budget } in standings {
+            let budget = budget.map(|(budget, spent)| of_budget(budget, spent, wall));
+            match keys.iter_mut().find(|known| *known.key == **name) {
+                Some(known) => known.budget = budget,
+                None => keys.push(OfKey { key: name.to_string(), today_usd: 0.0, total_usd: 0.0, budget }),
+            }
+        }
         Report {
             kept: if self.keeper.is_some() { "disk" } else { "memory" },
             failed_writes: self
@@ -90,6 +113,15 @@ impl Ledger {
             keys,
             days,
         }
+    }
+}
+
+fn of_budget(budget: Budget, micro_usd: u64, wall: SystemTime) -> OfBudget {
+    OfBudget {
+        amount_usd: budget.amount,
+        every: format_duration(budget.every).to_string(),
+        spent_usd: usd(micro_usd.saturating_mul(1000)),
+        ends_in_s: period(budget.every, wall).1.as_secs(),
     }
 }
 

@@ -62,7 +62,7 @@ fn what_was_booked_is_there_when_the_folder_is_opened_again() {
     }
     let ledger = folder.open().unwrap();
     assert_eq!(ledger.micro_usd("a", DAY, wall()), 8, "7.5 millionths, rounded up once");
-    let report = serde_json::to_value(ledger.report(wall())).unwrap();
+    let report = serde_json::to_value(ledger.report(&[], wall())).unwrap();
     assert_eq!((&report["kept"], &report["days"][0]["bookings"]), (&"disk".into(), &3.into()));
     assert_eq!(report["days"][0]["day"], "2024-10-04");
 }
@@ -174,6 +174,6 @@ fn what_cannot_be_written_still_counts_and_is_told() {
     ledger.book(&cost(1_000), wall());
     ledger.book(&cost(1_000), wall());
     assert_eq!(ledger.micro_usd("a", DAY, wall()), 2);
-    let report = serde_json::to_value(ledger.report(wall())).unwrap();
+    let report = serde_json::to_value(ledger.report(&[], wall())).unwrap();
     assert_eq!(report["failed_writes"], 2);
 }

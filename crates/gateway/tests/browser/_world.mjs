@@ -30,11 +30,12 @@ const running = new Set();
 
 /** Starts the program and waits until it says where its operators come in. */
 export async function start(program, words) {
-  const child = spawn(program, words, { stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(program, words, { stdio: ["ignore", "pipe", "pipe"] });
   running.add(child);
   const gone = new Promise((resolve) => child.once("exit", resolve));
   gone.then(() => running.delete(child));
   const said = [];
+  const first = new Promise((resolve) => createInterface({ input: child.stdout }).on("line", resolve));
   const lines = createInterface({ input: child.stderr });
   let listen = null;
   const admin = await new Promise((resolve, reject) => {
@@ -49,6 +50,8 @@ export async function start(program, words) {
   return {
     admin,
     listen,
+    /** The first line of its results. */
+    first,
     async end() {
       child.kill("SIGKILL");
       await gone;

@@ -192,3 +192,33 @@ async fn a_state_that_another_gateway_has_or_that_is_no_folder_is_refused_at_the
     let said = refused(&file("not a folder")).await;
     assert!(said.contains("make it a folder that this program may write to"), "{said}");
 }
+
+/// **What is left is told before anything is gone.** Each key of the file with its budget and what it has spent of it. Fails if a key that
+/// has spent nothing is left out, or a budget is another key's.
+#[tokio::test]
+async fn the_account_tells_each_key_and_its_budget() {
+    let rich = Made::new("team-a", "budget_usd = { amount = 50.0, every = \"7d\" }").await;
+    let free = Made::new("team-b", "").await;
+    let gateway = Gateway::start(&format!("{}{}", rich.entry, free.entry)).await;
+    let keys = async || {
+        let spend = gateway.operate("GET", "/spend", "").await.json();
+        let keys = spend["keys"].as_array().unwrap().clone();
+        assert_eq!([&keys[0]["key"], &keys[1]["key"]], ["team-a", "team-b"], "{spend}");
+        assert_eq!((keys.len(), &keys[1]["budget"]), (2, &Value::Null), "{spend}");
+        keys
+    };
+    let before = keys().await[0]["budget"].clone();
+    assert_eq!(
+        (&before["amount_usd"], &before["every"], &before["spent_usd"]),
+        (&50.0.into(), &"7days".into(), &0.0.into())
+    );
+    assert!((1..=7 * 86_400).contains(&before["ends_in_s"].as_u64().unwrap()), "{before}");
+    for made in [&rich, &free, &free] {
+        assert_eq!(gateway.ask(&made.bearer()).await.status, 200);
+    }
+    let after = keys().await;
+    let number = |value: &Value| value.as_f64().unwrap();
+    let (spent, today) = (number(&after[0]["budget"]["spent_usd"]), number(&after[0]["today_usd"]));
+    assert!(spent > 0.0 && (spent - today).abs() <= 1e-6, "{after:?}");
+    assert!(number(&after[1]["today_usd"]) > today, "{after:?}");
+}
