@@ -1,7 +1,7 @@
 //! Who keeps a record of each request, and what they are told: the spend, the access log and the traces hang on this one thread.
 //!
 //! The client tells what happens to one call ([`outrigger::Request::watch`]); what is refused before there is a call is told by
-//! the routes. Either way each request has one [`Account`], and nothing of a prompt is in it.
+//! the routes. Either way each request has one [`Account`], and nothing of a prompt is in it unless the operator asked for that.
 
 use std::{
     fmt,
@@ -12,7 +12,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode, request::Parts};
 use outrigger::{Api, Notice, Observer, Outcome, SpanId, TraceContext};
 
-use crate::{auth::pass::Pass, request_id::RequestId, story::Story};
+use crate::{auth::pass::Pass, log::prompt::Prompt, request_id::RequestId, story::Story};
 
 /// Keeps a record of requests. It is told on the request's own task, so it must be quick and must not block. What a clerk does not
 /// care for it need not hear.
@@ -64,6 +64,8 @@ pub(crate) struct Subject {
     pub(crate) region: Option<Arc<str>>,
     /// Of its body.
     pub(crate) bytes: usize,
+    /// What it says to the model; only where the access log is to tell it.
+    pub(crate) prompt: Option<Prompt>,
     pub(crate) began: Instant,
     /// Its place in a trace, where its caller or a clerk traces it.
     pub(crate) trace: Option<Trace>,
@@ -92,6 +94,7 @@ impl Subject {
             stream: false,
             region: head.headers.get("x-outrigger-region").and_then(|name| name.to_str().ok()).map(Arc::from),
             bytes: 0,
+            prompt: None,
             began,
             trace: TraceContext::of(&head.headers).map(|context| Trace { context, parent: None }),
         }

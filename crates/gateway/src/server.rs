@@ -41,6 +41,8 @@ pub(crate) struct Parts {
     pub(crate) ledger: Arc<Ledger>,
     /// Who else keeps a record of each request.
     pub(crate) clerks: Vec<Arc<dyn Clerk>>,
+    /// Whether the access log is to tell what requests say.
+    pub(crate) tells_prompts: bool,
     /// The simulated world that `/chaos` may disturb.
     pub(crate) world: Option<World>,
     /// Who reloads, where there is a file to read again.
@@ -75,6 +77,7 @@ pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, 
         keys: Arc::clone(&keys),
         clerks: clerks.clone(),
         phases: phases.clone(),
+        tells_prompts,
         live: Arc::clone(&live),
     };
     let own = Hosts::Own(settings.hosts.clone());

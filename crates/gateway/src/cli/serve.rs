@@ -51,6 +51,9 @@ pub(super) struct Args {
     /// Append a trace for `replay`: what attempts came to, without prompts or keys
     #[arg(long, env = "OUTRIGGER_RECORD", value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Write what callers say to models into the access log too, up to 16 KiB a request; off unless you ask for it
+    #[arg(long)]
+    log_prompts: bool,
 }
 
 pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
@@ -62,10 +65,16 @@ pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
     }
     file.may_serve()?;
     warn_of_open_admin(file.settings.admin);
+    if args.log_prompts {
+        out::note(
+            "warning: --log-prompts: WHAT CALLERS WRITE TO MODELS IS WRITTEN INTO THIS LOG, up to 16 KiB a request. Whoever reads \
+             the log reads it; whatever keeps the log keeps it. Start without it when you have seen what you wanted to",
+        );
+    }
     let fixed = file.settings.clone();
     file.settings.max_connections = affordable(file.settings.max_connections);
     let supervisor = Supervisor::of(env);
-    let start = Start { source, text, file, fixed, supervisor };
+    let start = Start { source, text, file, fixed, supervisor, tells_prompts: args.log_prompts };
     let recorder = args.record.as_deref().map(record).transpose()?;
     let ledger = Arc::new(Ledger::open(&start.file.settings.state_dir, SystemTime::now())?);
     let done = block_on(serve(start, (recorder.clone(), Arc::clone(&ledger)), env));
@@ -101,6 +110,7 @@ struct Start {
     /// The settings as the file and the flags have them.
     fixed: Settings,
     supervisor: Supervisor,
+    tells_prompts: bool,
 }
 
 async fn serve(
@@ -108,7 +118,7 @@ async fn serve(
     (recorder, ledger): (Option<Arc<Recorder>>, Arc<Ledger>),
     env: Env<'_>,
 ) -> Result<ExitCode, Failed> {
-    let Start { source, text, file, fixed, supervisor } = start;
+    let Start { source, text, file, fixed, supervisor, tells_prompts } = start;
     let (mut signals, hang_ups) = (Signals::listen()?, HangUps::listen()?);
     let watch = Watch::new();
     let tracing = Tracing::start(env, &file.config)?.map(Arc::new);
@@ -133,6 +143,7 @@ async fn serve(
         keys: Arc::clone(&keys),
         ledger,
         clerks,
+        tells_prompts,
         world: None,
         orders: Some(orders),
     };
@@ -144,6 +155,7 @@ async fn serve(
         keys,
         live: Arc::clone(running.live()),
         watch,
+        tracing: tracing.clone(),
         supervisor: supervisor.clone(),
         text,
         config: file.config,
@@ -155,7 +167,6 @@ async fn serve(
     supervisor.ready();
     drop(tokio::spawn(supervisor.clone().feed_watchdog()));
     signals.next().await;
-        tracing: tracing.clone(),
     supervisor.stopping(running.live().settings().drain);
     let code = stop(running, &mut signals).await;
     if let Some(tracing) = tracing {

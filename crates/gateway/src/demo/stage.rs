@@ -69,6 +69,7 @@ impl Stage {
             keys: Arc::default(),
             ledger: Arc::new(crate::ledger::Ledger::in_memory()),
             clerks: Vec::new(),
+            tells_prompts: false,
             world,
             orders: None,
         };

@@ -1,7 +1,8 @@
 //! The access log: one line a request, when it is over. Who asked, for what, where it went, what came of it, and what it cost.
 //!
 //! Its part of the log is `access`, so that `--log-level info,access=off` is a log without it. What a caller wrote is in it only as
-//! far as a name goes (the model, the path, the request's id), cut to [`LONGEST`]; prompts, answers and keys are not at hand here.
+//! far as a name goes (the model, the path, the request's id), cut to [`LONGEST`]; answers and keys are not at hand here, and prompts only
+//! where somebody asked for them.
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tracing::info;
 
 use crate::{
     clerk::{Beside, Clerk, Subject},
+    log::prompt::Prompt,
     story::{Story, Tried},
 };
 
@@ -55,6 +57,7 @@ impl Clerk for AccessLog {
             total_ms = ms(story.ended.saturating_duration_since(subject.began)),
             first_token_ms = story.first_token.map(ms),
             overhead_ms = ms(story.own_time(subject.began)),
+            prompt = subject.prompt.as_ref().map(Prompt::text),
             "request"
         );
     }

@@ -3,11 +3,12 @@
 //! Code tells what happens by the macros of `tracing`; here it is decided what is told, and how it looks: for people, or as one JSON
 //! document a line. The lines leave by a [`queue`]. The [`access`] log is part of it, one line a request; [`changes`] tells what became of places.
 //!
-//! A line never holds a prompt, an answer or a key: no event here is given one.
+//! A line never holds an answer or a key: no event here is given one. It holds a [`prompt`] only where the operator asked for that.
 
 pub(crate) mod access;
 pub(crate) mod changes;
 mod level;
+pub(crate) mod prompt;
 mod queue;
 
 use std::{

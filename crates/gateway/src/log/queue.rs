@@ -8,21 +8,30 @@ use std::{
     io::{BufWriter, Write},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     thread,
     time::Duration,
 };
 
-/// Lines that wait for the writer at most: a second of very bad weather, and a few megabytes.
+/// Lines that wait for the writer at most: a second of very bad weather.
 const BACKLOG: usize = 4096;
+/// And bytes of them: lines with prompts in them are long.
+const WAITING: usize = 8 << 20;
 
 /// The near end of the queue.
 #[derive(Debug)]
 pub(super) struct Queue {
     entries: Option<SyncSender<Entry>>,
-    dropped: Arc<AtomicU64>,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    dropped: AtomicU64,
+    /// Bytes that wait.
+    waiting: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -48,20 +57,32 @@ impl Queue {
         complain: impl Fn(u64) -> String + Send + 'static,
     ) -> Self {
         let (queue, entries) = sync_channel(backlog);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let missed = Arc::clone(&dropped);
+        let state = Arc::<State>::default();
+        let shared = Arc::clone(&state);
         let started = thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || write(to, &entries, &missed, complain));
+            .spawn(move || write(to, &entries, &shared, complain));
         // A process that cannot have one more thread has other troubles, and goes on without a log.
-        Self { entries: started.is_ok().then_some(queue), dropped }
+        Self { entries: started.is_ok().then_some(queue), state }
     }
 
     /// Writes a line, soon, or drops it.
     pub(super) fn line(&self, line: &[u8]) {
         let Some(entries) = &self.entries else { return };
-        if let Err(TrySendError::Full(_)) = entries.try_send(Entry::Line(line.to_vec())) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let State { dropped, waiting } = &*self.state;
+        // Counted before it is sent, or the writer could take it off first.
+        let before = waiting.fetch_add(line.len(), Ordering::Relaxed);
+        let has_place = before.saturating_add(line.len()) <= WAITING;
+        let sent = if has_place {
+            entries.try_send(Entry::Line(line.to_vec()))
+        } else {
+            Err(TrySendError::Full(Entry::Line(Vec::new())))
+        };
+        if sent.is_err() {
+            waiting.fetch_sub(line.len(), Ordering::Relaxed);
+        }
+        if let Err(TrySendError::Full(_)) = sent {
+            dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -78,7 +99,7 @@ impl Queue {
 
 /// The far end: a reader that went away is no fault of the server, so a failed write is let go. Lines that wait together are
 /// written together.
-fn write(to: impl Write, entries: &Receiver<Entry>, dropped: &AtomicU64, complain: impl Fn(u64) -> String) {
+fn write(to: impl Write, entries: &Receiver<Entry>, state: &State, complain: impl Fn(u64) -> String) {
     let mut to = BufWriter::new(to);
     loop {
         let entry = match entries.try_recv() {
@@ -90,12 +111,15 @@ fn write(to: impl Write, entries: &Receiver<Entry>, dropped: &AtomicU64, complai
             }
             Err(TryRecvError::Disconnected) => return,
         };
-        let missed = dropped.swap(0, Ordering::Relaxed);
+        let missed = state.dropped.swap(0, Ordering::Relaxed);
         if missed > 0 {
             drop(writeln!(to, "{}", complain(missed)));
         }
         match entry {
-            Entry::Line(line) => drop(to.write_all(&line)),
+            Entry::Line(line) => {
+                drop(to.write_all(&line));
+                state.waiting.fetch_sub(line.len(), Ordering::Relaxed);
+            }
             Entry::Mark(written) => drop(to.flush().map(|()| written.send(()))),
         }
     }
@@ -165,5 +189,22 @@ mod tests {
         log.line(b"after\n");
         log.finish(Duration::from_secs(20));
         assert!(pipe.text().contains("lines are missing\n"), "{}", pipe.text());
+    }
+
+    /// **Long lines do not fill the memory.** Fails if only their number is bounded.
+    #[test]
+    fn bytes_that_wait_are_bounded_too() {
+        let pipe = Pipe::default();
+        let log = Queue::start(pipe.clone(), complain);
+        let stopped = pipe.open.lock().unwrap();
+        let line = vec![b'x'; 1 << 20];
+        for _ in 0..40 {
+            log.line(&line);
+        }
+        assert!(log.state.waiting.load(Ordering::Relaxed) <= WAITING);
+        assert!(log.state.dropped.load(Ordering::Relaxed) >= 20);
+        drop(stopped);
+        log.finish(Duration::from_secs(20));
+        assert_eq!(log.state.waiting.load(Ordering::Relaxed), 0, "what is written waits no longer");
     }
 }

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     clerk::{Account, Accounted, Subject},
     load::Seat,
+    log::prompt::Prompt,
     outflow::Outflow,
     phase::Phase,
     request_id::RequestId,
@@ -49,8 +50,10 @@ pub(crate) async fn answer(api: Api, State(gateway): State<Arc<Gateway>>, reques
     subject.began = began;
     let understood = received.and_then(|(key, body, seat)| {
         subject.bytes = body.len();
+        let words = gateway.tells_prompts.then(|| body.clone());
         let request = understand(api, &mut head, body, began)?;
         (subject.model, subject.stream) = (request.model().into(), request.is_stream());
+        subject.prompt = words.and_then(|body| Prompt::of(&body));
         if let Some(key) = key {
             key.allow(request.model())?;
             let now = (began, SystemTime::now());

@@ -39,6 +39,8 @@ pub(crate) struct Gateway {
     pub(crate) keys: Arc<Keys>,
     pub(crate) clerks: Clerks,
     pub(crate) phases: Phases,
+    /// Whether the access log is to tell what requests say.
+    pub(crate) tells_prompts: bool,
     /// The settings that hold now, and the load that they bound.
     pub(crate) live: Arc<Live>,
 }

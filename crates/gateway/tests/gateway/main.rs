@@ -30,6 +30,7 @@ mod manager;
 mod memory;
 mod operators;
 mod ops;
+mod prompts;
 mod reload;
 mod replay;
 mod schema;
