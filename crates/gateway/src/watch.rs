@@ -53,7 +53,9 @@ impl Watch {
     pub(crate) fn listen(&self) -> (Vec<Bytes>, broadcast::Receiver<Bytes>) {
         let chronicle = self.chronicle();
         let past = chronicle.lines().map(|line| line.frame(true).into()).collect();
-        (past, self.events.subscribe())
+        let live = self.events.subscribe();
+        drop(chronicle);
+        (past, live)
     }
 
     /// Counts a reload by its result, and tells of it.
