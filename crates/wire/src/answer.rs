@@ -22,12 +22,36 @@ pub struct AnswerFacts {
     pub finished: u32,
     /// The tokens it took, where the provider said so.
     pub usage: Option<Usage>,
+    /// What came of it that is in no count yet: all, where the provider counts at the end or not at all.
+    pub uncounted: Uncounted,
     /// The error that came in place of an answer, or within it; the first.
     pub error: Option<Failure>,
     /// Something in it is not what the protocol says.
     pub malformed: bool,
     /// The body is empty, or the stream has brought no frame yet.
     pub nothing: bool,
+}
+
+/// Output that came and that no count of its provider's holds: from it, tokens can be estimated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Uncounted {
+    /// Frames with content.
+    pub frames: u64,
+    /// Bytes of text in them.
+    pub text: u64,
+}
+
+impl Uncounted {
+    /// How many tokens that is, about: four bytes of text each, and no fewer than one for each frame.
+    ///
+    /// Four bytes is OpenAI's rule of thumb for English; other languages and code come to fewer bytes a token, and there the frames
+    /// make up for a part of it, since most providers send one or two tokens in each. What is not shown (reasoning that is
+    /// kept back) is in neither.
+    #[must_use]
+    pub fn tokens(self) -> u64 {
+        self.frames.max(self.text.div_ceil(4))
+    }
 }
 
 impl AnswerFacts {
@@ -40,11 +64,18 @@ impl AnswerFacts {
     /// Adds what a stream's next frame says.
     ///
     /// Of several usages the larger counts stand: some providers send the sum so far with every chunk, and Anthropic what was
-    /// read at the beginning and what was written at the end.
+    /// read at the beginning and what was written at the end. A count of output holds all that came up to its frame.
     pub fn absorb(&mut self, frame: &FrameFacts) {
         self.content |= frame.content;
         self.finish = self.finish.or(frame.finish);
         self.finished = self.finished.saturating_add(frame.finished);
+        if frame.usage.is_some_and(|usage| usage.output > 0) {
+            self.uncounted = Uncounted::default();
+        } else {
+            let Uncounted { frames, text } = &mut self.uncounted;
+            *frames = frames.saturating_add(u64::from(frame.content));
+            *text = text.saturating_add(frame.text);
+        }
         self.usage = match (self.usage, frame.usage) {
             (Some(before), Some(later)) => Some(before.or_later(later)),
             (before, later) => later.or(before),
@@ -151,6 +182,27 @@ mod tests {
         assert_eq!(class(r#"{"error":{"code":"insufficient_quota"}}"#), Some(Class::QuotaSpent));
         assert_eq!(class("<html>"), Some(Class::Malformed));
         assert_eq!(class("[]"), Some(Class::Malformed));
+    }
+
+    /// **What was counted is not estimated again.** Fails if a count leaves what came before it uncounted, or if one without output
+    /// (a prompt's alone) hides what came.
+    #[test]
+    fn only_what_came_since_the_last_count_is_uncounted() {
+        let said = |text: &str, usage: &str| {
+            frame(format!(r#"{{"choices":[{{"delta":{{"content":"{text}"}}}}]{usage}}}"#).as_bytes())
+        };
+        let mut facts = AnswerFacts::of_stream();
+        facts.absorb(&said("", r#","usage":{"prompt_tokens":9,"completion_tokens":0}"#));
+        facts.absorb(&said("twelve bytes", ""));
+        facts.absorb(&said("a", ""));
+        assert_eq!((facts.uncounted, facts.uncounted.tokens()), (Uncounted { frames: 2, text: 13 }, 4));
+        facts.absorb(&said("b", r#","usage":{"prompt_tokens":9,"completion_tokens":3}"#));
+        assert_eq!(facts.uncounted, Uncounted::default());
+        for _ in 0..3 {
+            facts.absorb(&said("c", ""));
+        }
+        assert_eq!(facts.uncounted.tokens(), 3, "a frame is a token at least");
+        assert_eq!(facts.usage, Some(Usage::new(9, 3)));
     }
 
     #[test]

@@ -51,7 +51,7 @@ mod sse;
 mod stored;
 mod usage;
 
-pub use answer::{AnswerFacts, read_answer};
+pub use answer::{AnswerFacts, Uncounted, read_answer};
 pub use api::{Api, UnknownApi};
 pub use class::{Class, Failure, Level, UnknownClass};
 pub use continuation::{GoOn, continue_chat};

@@ -8,12 +8,20 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
 /// Whether a value holds anything: a string, list or object that is not empty, a number or a bool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Filled(pub(crate) bool);
+
+/// The same of a value that a model wrote, with how much of it is text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) filled: bool,
+    /// Bytes of its strings: its own, or those within it as deep as a tool call's arguments lie; names and places of parts aside.
+    pub(crate) text: u64,
+}
 
 /// A count of tokens: a whole number that is not negative, also when it is written as a float; else 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +41,12 @@ const MAX_WORD: usize = 4_096;
 impl<'de> Deserialize<'de> for Filled {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(FilledVisitor).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        WrittenVisitor { below: 3 }.deserialize(deserializer)
     }
 }
 
@@ -104,6 +118,101 @@ impl<'de> Visitor<'de> for FilledVisitor {
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<bool, A::Error> {
         skip_map(map)
     }
+}
+
+/// Reads lists and objects so many levels deep, and only skips what lies below.
+#[derive(Clone, Copy)]
+struct WrittenVisitor {
+    below: u8,
+}
+
+impl WrittenVisitor {
+    /// For what lies one level deeper; none where that is only skipped.
+    fn within(self) -> Option<Self> {
+        Some(Self { below: self.below.checked_sub(1)? })
+    }
+}
+
+impl Written {
+    const EMPTY: Self = Self { filled: false, text: 0 };
+    const FILLED: Self = Self { filled: true, text: 0 };
+
+    /// What holds this beside the rest.
+    fn and(self, part: Self) -> Self {
+        Self { filled: true, text: self.text.saturating_add(part.text) }
+    }
+}
+
+impl<'de> Visitor<'de> for WrittenVisitor {
+    type Value = Written;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Written, E> {
+        Ok(Written { filled: !text.is_empty(), text: text.len() as u64 })
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Written, E> {
+        Ok(Written::FILLED)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Written, E> {
+        Ok(Written::FILLED)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Written, E> {
+        Ok(Written::FILLED)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Written, E> {
+        Ok(Written::FILLED)
+    }
+
+    fn visit_unit<E>(self) -> Result<Written, E> {
+        Ok(Written::EMPTY)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Written, A::Error> {
+        let Some(within) = self.within() else {
+            return skip_seq(seq).map(|filled| Written { filled, text: 0 });
+        };
+        let mut written = Written::EMPTY;
+        while let Some(part) = seq.next_element_seed(within)? {
+            written = written.and(part);
+        }
+        Ok(written)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Written, A::Error> {
+        let Some(within) = self.within() else {
+            return skip_map(map).map(|filled| Written { filled, text: 0 });
+        };
+        let mut written = Written::EMPTY;
+        while let Some(Text(name)) = map.next_key()? {
+            written = if is_label(&name) {
+                map.next_value::<IgnoredAny>()?;
+                written.and(Written::EMPTY)
+            } else {
+                written.and(map.next_value_seed(within)?)
+            };
+        }
+        Ok(written)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for WrittenVisitor {
+    type Value = Written;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Written, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+/// Fields that say what an object is, and nothing of the answer.
+pub(crate) fn is_label(name: &str) -> bool {
+    matches!(name, "type" | "id" | "index" | "role" | "status")
 }
 
 struct CountVisitor;
@@ -217,6 +326,28 @@ mod tests {
         ] {
             assert_eq!(serde_json::from_str::<Filled>(json).unwrap(), Filled(filled), "{json}");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_the_text_without_its_labels() {
+        let call = r#"[{"index":0,"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]"#;
+        for (json, filled, text) in [
+            ("\"\"", false, 0),
+            ("null", false, 0),
+            ("[]", false, 0),
+            ("{}", false, 0),
+            ("\"ahoy\"", true, 4),
+            ("\"\\n\\u00e9\"", true, 3),
+            ("0", true, 0),
+            ("[\"ab\",\"c\"]", true, 3),
+            ("[{\"index\":0}]", true, 0),
+            (call, true, 1 + 7),
+            ("[[[[\"deep\"]]]]", true, 0),
+        ] {
+            assert_eq!(serde_json::from_str::<Written>(json).unwrap(), Written { filled, text }, "{json}");
+        }
+        let deep = format!("{}{}", "[".repeat(1 << 20), "]".repeat(1 << 20));
+        assert!(serde_json::from_str::<Written>(&deep).unwrap().filled);
     }
 
     #[test]

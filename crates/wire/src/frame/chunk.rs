@@ -12,7 +12,7 @@ use crate::{
     api::Api,
     class::{Class, Failure},
     error_body::classify_in_band,
-    loose::{Filled, Text},
+    loose::{Filled, Text, Written},
     usage::{RawUsage, Usage},
 };
 
@@ -34,7 +34,7 @@ struct Choice<'a> {
     #[serde(borrow, default)]
     finish_reason: Option<Text<'a>>,
     #[serde(default)]
-    text: Filled,
+    text: Written,
     /// OpenRouter's, of a provider behind it that failed.
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
@@ -43,28 +43,35 @@ struct Choice<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Delta {
-    content: Filled,
-    tool_calls: Filled,
-    function_call: Filled,
-    refusal: Filled,
+    content: Written,
+    tool_calls: Written,
+    function_call: Written,
+    refusal: Written,
     audio: Filled,
-    reasoning_content: Filled,
-    reasoning: Filled,
+    reasoning_content: Written,
+    reasoning: Written,
     reasoning_details: Filled,
     images: Filled,
 }
 
 impl Delta {
     const fn is_content(&self) -> bool {
-        self.content.0
-            || self.tool_calls.0
-            || self.function_call.0
-            || self.refusal.0
+        self.content.filled
+            || self.tool_calls.filled
+            || self.function_call.filled
+            || self.refusal.filled
             || self.audio.0
-            || self.reasoning_content.0
-            || self.reasoning.0
+            || self.reasoning_content.filled
+            || self.reasoning.filled
             || self.reasoning_details.0
             || self.images.0
+    }
+
+    /// Bytes of text. Some say their reasoning under two names; sound and images are no text.
+    fn text(&self) -> u64 {
+        let parts = [self.content, self.tool_calls, self.function_call, self.refusal];
+        let reasoning = self.reasoning_content.text.max(self.reasoning.text);
+        parts.iter().fold(reasoning, |sum, part| sum.saturating_add(part.text))
     }
 }
 
@@ -102,8 +109,15 @@ impl Choice<'_> {
 
     fn is_content(&self, api: Api) -> bool {
         match api {
-            Api::Completions => self.text.0,
+            Api::Completions => self.text.filled,
             _ => self.delta.as_ref().is_some_and(Delta::is_content),
+        }
+    }
+
+    fn text(&self, api: Api) -> u64 {
+        match api {
+            Api::Completions => self.text.text,
+            _ => self.delta.as_ref().map_or(0, Delta::text),
         }
     }
 }
@@ -120,6 +134,7 @@ pub(super) fn read(api: Api, json: &[u8]) -> FrameFacts {
     FrameFacts {
         done: false,
         content: choices.iter().any(|choice| choice.is_content(api)),
+        text: choices.iter().fold(0, |sum, choice| sum.saturating_add(choice.text(api))),
         finish,
         finished: u32::try_from(finished).unwrap_or(u32::MAX),
         usage: chunk.usage.map(Usage::from),
@@ -169,6 +184,24 @@ mod tests {
         ] {
             assert!(delta(content).content, "{content}");
         }
+    }
+
+    #[test]
+    fn text_is_what_the_model_wrote() {
+        for (said, text) in [
+            (r#"{"content":"ahoy"}"#, 4),
+            (r#"{"content":"a\nb"}"#, 3),
+            (r#"{"refusal":"no"}"#, 2),
+            (r#"{"reasoning":"hm","reasoning_content":"hm","reasoning_details":[{"text":"hm"}]}"#, 2),
+            (r#"{"tool_calls":[{"index":0,"function":{"arguments":"{\"a"}}]}"#, 3),
+            (r#"{"tool_calls":[{"index":0,"id":"call_7","type":"function","function":{"name":"f"}}]}"#, 1),
+            (r#"{"audio":{"data":"AAAA"}}"#, 0),
+        ] {
+            let facts = delta(said);
+            assert_eq!((facts.content, facts.text), (true, text), "{said}");
+        }
+        let completion = read_frame(Api::Completions, None, br#"{"choices":[{"text":"ab"},{"text":"c"}]}"#);
+        assert_eq!(completion.text, 3);
     }
 
     #[test]

@@ -11,17 +11,12 @@ use serde::{
     de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use crate::loose::{Filled, Text};
+use crate::loose::{Filled, Text, is_label};
 
 /// Whether an object has a field that is filled, its `type`, `id`, `index`, `role` and `status` aside; or whether one of a list
 /// has. A value of another type holds something when it is filled: one that nobody expects must not break a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Holds(pub(super) bool);
-
-/// Fields that say what an object is, and nothing of the answer.
-pub(super) fn is_label(name: &str) -> bool {
-    matches!(name, "type" | "id" | "index" | "role" | "status")
-}
 
 impl<'de> Deserialize<'de> for Holds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

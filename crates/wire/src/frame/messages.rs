@@ -12,13 +12,9 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{
-    FinishReason, FrameFacts,
-    holds::{Holds, is_label},
-    object,
-};
+use super::{FinishReason, FrameFacts, holds::Holds, object};
 use crate::{
-    loose::{Filled, Text},
+    loose::{Text, Written, is_label},
     usage::{RawUsage, Usage},
 };
 
@@ -55,6 +51,8 @@ struct Message<'a> {
 #[derive(Default)]
 struct Delta {
     holds: bool,
+    /// Bytes of it that are text of the model's. A signature is none, nor is what a citation cites.
+    text: u64,
     stop: Option<FinishReason>,
 }
 
@@ -97,7 +95,9 @@ pub(super) fn frame(name: Option<&str>, json: &[u8]) -> FrameFacts {
         Some("error") => FrameFacts::failed(),
         Some("message_start") => event.message.map(Message::facts).unwrap_or_default(),
         Some("content_block_start") => FrameFacts { content: event.content_block.0, ..FrameFacts::default() },
-        Some("content_block_delta") => FrameFacts { content: event.delta.holds, ..FrameFacts::default() },
+        Some("content_block_delta") => {
+            FrameFacts { content: event.delta.holds, text: event.delta.text, ..FrameFacts::default() }
+        }
         Some("message_delta") => {
             let stopped = event.delta.stop.map(FrameFacts::finished).unwrap_or_default();
             FrameFacts { usage, ..stopped }
@@ -128,7 +128,7 @@ impl<'de> Visitor<'de> for DeltaVisitor {
 
     /// No delta of a known event: whatever it is, the caller sees it.
     fn visit_str<E>(self, text: &str) -> Result<Delta, E> {
-        Ok(Delta { holds: !text.is_empty(), stop: None })
+        Ok(Delta { holds: !text.is_empty(), text: text.len() as u64, stop: None })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Delta, A::Error> {
@@ -140,7 +140,11 @@ impl<'de> Visitor<'de> for DeltaVisitor {
             } else if is_label(&name) {
                 map.next_value::<IgnoredAny>()?;
             } else {
-                delta.holds |= map.next_value::<Filled>()?.0;
+                let written = map.next_value::<Written>()?;
+                delta.holds |= written.filled;
+                if let "text" | "thinking" | "partial_json" = &*name {
+                    delta.text = delta.text.saturating_add(written.text);
+                }
             }
         }
         Ok(delta)
@@ -187,6 +191,20 @@ mod tests {
             block(r#"{"type":"redacted_thinking","data":"x"}"#),
         ] {
             assert!(event(&data).content, "{data}");
+        }
+    }
+
+    #[test]
+    fn text_is_what_the_model_wrote() {
+        for (delta, text) in [
+            (r#"{"type":"text_delta","text":"ahoy"}"#, 4),
+            (r#"{"type":"thinking_delta","thinking":"hm"}"#, 2),
+            (r#"{"type":"input_json_delta","partial_json":"{\"a\""}"#, 4),
+            (r#"{"type":"signature_delta","signature":"EqQBCgIYAhIM"}"#, 0),
+            (r#"{"type":"citations_delta","citation":{"cited_text":"long"}}"#, 0),
+        ] {
+            let facts = event(&format!(r#"{{"type":"content_block_delta","index":0,"delta":{delta}}}"#));
+            assert_eq!((facts.content, facts.text), (true, text), "{delta}");
         }
     }
 

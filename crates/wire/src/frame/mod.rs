@@ -52,6 +52,8 @@ pub struct FrameFacts {
     pub done: bool,
     /// It holds content: something that a caller sees of the answer.
     pub content: bool,
+    /// Bytes of text in that content: words, reasoning, a call's name and arguments, without their JSON. No sound, no images.
+    pub text: u64,
     /// Why a choice stopped, where one does in this frame; the first of several.
     pub finish: Option<FinishReason>,
     /// How many choices stop in this frame. A stream of `n` choices is whole when `n` have stopped.

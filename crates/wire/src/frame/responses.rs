@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{FinishReason, FrameFacts, holds::Holds, object};
 use crate::{
-    loose::{Filled, Text},
+    loose::{Filled, Text, Written},
     usage::{RawUsage, Usage},
 };
 
@@ -19,7 +19,7 @@ struct Event<'a> {
     #[serde(rename = "type", borrow, default)]
     kind: Option<Text<'a>>,
     #[serde(default)]
-    delta: Filled,
+    delta: Written,
     // What the `.done` of a piece repeats: all that comes of a provider that sends no deltas.
     #[serde(default)]
     text: Filled,
@@ -148,12 +148,15 @@ pub(super) fn frame(name: Option<&str>, json: &[u8]) -> FrameFacts {
         };
         return FrameFacts { done: true, ..facts.unwrap_or_else(unsaid) };
     }
-    FrameFacts { content: event.is_content(about), ..FrameFacts::default() }
+    // The `.done` of a piece repeats it; sound is no text.
+    let is_sound = about == "audio.delta" || about.starts_with("output_audio.");
+    let text = if is_sound { 0 } else { event.delta.text };
+    FrameFacts { content: event.is_content(about), text, ..FrameFacts::default() }
 }
 
 impl Event<'_> {
     fn is_content(&self, about: &str) -> bool {
-        self.delta.0
+        self.delta.filled
             || self.text.0
             || self.refusal.0
             || self.arguments.0
@@ -206,6 +209,20 @@ mod tests {
             r#"{"type":"response.image_generation_call.partial_image","partial_image_b64":"AA=="}"#,
         ] {
             assert!(event(data).content, "{data}");
+        }
+    }
+
+    #[test]
+    fn text_is_what_the_model_wrote_and_counts_once() {
+        for (data, text) in [
+            (r#"{"type":"response.output_text.delta","delta":"ahoy"}"#, 4),
+            (r#"{"type":"response.output_text.done","text":"ahoy"}"#, 0),
+            (r#"{"type":"response.function_call_arguments.delta","delta":"{"}"#, 1),
+            (r#"{"type":"response.audio.delta","delta":"AAAA"}"#, 0),
+            (r#"{"type":"response.audio.transcript.delta","delta":"aye"}"#, 3),
+        ] {
+            let facts = event(data);
+            assert_eq!((facts.content, facts.text), (true, text), "{data}");
         }
     }
 
