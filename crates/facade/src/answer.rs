@@ -58,14 +58,16 @@ pub struct Answer {
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "an answer is whole or it flows")]
 pub enum AnswerBody {
-    /// All of it, with what the provider counted and what that cost, where known.
+    /// All of it, with what the provider counted and what the call cost, where known.
     Whole {
         /// The bytes as the provider sent them.
         bytes: Bytes,
         /// What the provider counted.
         usage: Option<Usage>,
-        /// USD, where usage and price are known.
+        /// USD of all attempts of the call, where the price is known.
         cost_usd: Option<f64>,
+        /// The part of it that no provider counted, and is estimated.
+        estimated_usd: f64,
     },
     /// A stream whose first content has arrived.
     Stream(Box<AnswerStream>),
@@ -80,11 +82,20 @@ impl Answer {
         }
     }
 
-    /// What it cost in USD, of a whole answer whose usage and price are known.
+    /// What the call cost in USD, of a whole answer whose price is known: all its attempts, [`estimated`](Self::estimated_usd) where no
+    /// provider counted.
     pub fn cost_usd(&self) -> Option<f64> {
         match &self.body {
             AnswerBody::Whole { cost_usd, .. } => *cost_usd,
             AnswerBody::Stream(_) => None,
+        }
+    }
+
+    /// The part of [`cost_usd`](Self::cost_usd) that is an estimate.
+    pub fn estimated_usd(&self) -> f64 {
+        match &self.body {
+            AnswerBody::Whole { estimated_usd, .. } => *estimated_usd,
+            AnswerBody::Stream(_) => 0.0,
         }
     }
 
@@ -106,8 +117,10 @@ impl Answer {
 pub struct Summary {
     /// What the providers counted of all attempts, where they said so (`stream_options.include_usage`).
     pub usage: Option<Usage>,
-    /// USD, where usage and price are known.
+    /// USD of all attempts, where the price is known.
     pub cost_usd: Option<f64>,
+    /// The part of it that no provider counted, and is estimated: all of it, where the request did not ask for usage.
+    pub estimated_usd: f64,
     /// From the request to the end.
     pub took: Duration,
     /// From the request to the first content.

@@ -12,10 +12,10 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use transport::{ErrorKind, Phase, Response, Sent, TransportError};
-use wire::{Api, Class, Usage};
+use wire::{Api, Class};
 
 use crate::{
-    engine::{AttemptFailure, CallId, Event, Plan},
+    engine::{AttemptFailure, CallId, Event, Heard, Plan},
     form::Form,
     outgoing::Outgoing,
     reader::{Progress, Reader},
@@ -35,7 +35,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 #[derive(Debug)]
 pub(crate) enum Ended {
     /// The whole plain answer.
-    Whole { head: Head, bytes: Bytes, usage: Option<Usage> },
+    Whole { head: Head, bytes: Bytes, heard: Heard },
     /// The first content of an answer that flows.
     Speaking { head: Head, reader: Box<Reader> },
     /// No answer; with the provider's own words, where it had any.
@@ -96,22 +96,18 @@ pub(crate) async fn run(
         }
         return first_content(head, reader).await;
     }
-    let mut reader = Reader::plain(body);
+    let mut reader = Reader::plain(body).at_most(outgoing.request.estimated_usage().output);
     // What cannot flow is held whatever there is room for.
     let must_be_whole = outgoing.request.is_stream() || form.is_translated();
     let mut held = Held::of(Taken::of(shared.holding.all.as_ref().filter(|_| !must_be_whole)));
     match hold(&mut reader, shared.holding.each, &mut held).await {
         // A form can be changed only when it is all there, and nobody reads what is no stream as one.
-        Progress::Read { .. } if must_be_whole => {
-            failed(AttemptFailure { status: Some(status.as_u16()), ..AttemptFailure::new(Class::Malformed) })
-        }
+        Progress::Read { .. } if must_be_whole => broken(status, Class::Malformed, &reader),
         Progress::Read { .. } => {
             // Larger than may be held: it flows from here, and can no longer be retried.
             Ended::Speaking { head, reader: Box::new(reader.starting_with(held.into_flowing())) }
         }
-        Progress::Broken(class) => {
-            failed(AttemptFailure { status: Some(status.as_u16()), ..AttemptFailure::new(class) })
-        }
+        Progress::Broken(class) => broken(status, class, &reader),
         Progress::End => {
             let ended = whole(&form, head, held.into_bytes(), outgoing.request.is_stream());
             if let (Ended::Whole { bytes, .. }, true) = (&ended, outgoing.request.is_stored()) {
@@ -124,26 +120,29 @@ pub(crate) async fn run(
 
 /// Reads on to the first content, or to the end of an answer that explains why it has none.
 async fn first_content(mut head: Head, mut reader: Reader) -> Ended {
-    let status = Some(head.status.as_u16());
-    let broken = |class| failed(AttemptFailure { status, ..AttemptFailure::new(class) });
+    let status = head.status;
     loop {
         let progress = poll_fn(|cx| reader.poll_read(cx)).await;
         match progress {
             Progress::Broken(class) => {
                 let (Some(said), Some(body)) = (&reader.said.error, reader.fault.take()) else {
-                    return broken(class);
+                    return broken(status, class, &reader);
                 };
                 head.headers.insert(header::CONTENT_TYPE, JSON);
-                return in_band(head, said, body);
+                return in_band(head, said, body, reader.heard());
             }
             Progress::Read { content: true } => return Ended::Speaking { head, reader: Box::new(reader) },
-            Progress::Read { .. } if reader.held() > MAX_PREAMBLE => return broken(Class::Malformed),
+            Progress::Read { .. } if reader.held() > MAX_PREAMBLE => {
+                return broken(status, Class::Malformed, &reader);
+            }
             Progress::Read { .. } if !reader.done => {}
             Progress::Read { .. } | Progress::End => {
                 return match reader.said.failure() {
-                    Some(failure) if reader.said.finished > 0 || reader.said.nothing => broken(failure.class),
+                    Some(failure) if reader.said.finished > 0 || reader.said.nothing => {
+                        broken(status, failure.class, &reader)
+                    }
                     None => Ended::Speaking { head, reader: Box::new(reader) },
-                    Some(_) => broken(Class::Cut),
+                    Some(_) => broken(status, Class::Cut, &reader),
                 };
             }
         }
@@ -214,17 +213,23 @@ fn whole(form: &Form, head: Head, bytes: Bytes, stream_wanted: bool) -> Ended {
     let (bytes, facts) = form.whole(bytes);
     // A stream was asked for: an answer that does not stream is not what the caller can read.
     let malformed = || stream_wanted.then(|| wire::Failure::new(Class::Malformed));
+    let mut heard = Heard::of(&facts);
+    if form.asked == Api::Embeddings {
+        // Vectors are no tokens.
+        heard.uncounted = 0;
+    }
     match facts.failure().or_else(malformed) {
-        Some(said) => in_band(head, &said, bytes),
-        None => Ended::Whole { head, bytes, usage: facts.usage },
+        Some(said) => in_band(head, &said, bytes, heard),
+        None => Ended::Whole { head, bytes, heard },
     }
 }
 
 /// A failure that came as a success. To a caller whose fault it is, it is a refusal like any other.
-fn in_band(head: Head, said: &wire::Failure, body: Bytes) -> Ended {
+fn in_band(head: Head, said: &wire::Failure, body: Bytes, heard: Heard) -> Ended {
     let failure = AttemptFailure {
         status: Some(head.status.as_u16()),
         retry_after: said.retry_after,
+        heard,
         ..AttemptFailure::new(said.class)
     };
     let head = Head { status: StatusCode::BAD_REQUEST, ..head };
@@ -266,6 +271,15 @@ pub(crate) fn unsent(error: &TransportError) -> AttemptFailure {
         _ => Class::Reset,
     };
     AttemptFailure { sent: error.sent() != Sent::No, ..AttemptFailure::new(class) }
+}
+
+/// An answer began well and broke.
+fn broken(status: StatusCode, class: Class, reader: &Reader) -> Ended {
+    failed(AttemptFailure {
+        status: Some(status.as_u16()),
+        heard: reader.heard(),
+        ..AttemptFailure::new(class)
+    })
 }
 
 fn failed(failure: AttemptFailure) -> Ended {

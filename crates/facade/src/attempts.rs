@@ -17,7 +17,7 @@ use crate::{
     answer::AttemptRecord,
     attempt::{self, Ended},
     engine::{Action, CallId, Event, Plan},
-    observe::{Observer, Route},
+    observe::{Bill, Notice, Observer, Route},
     outgoing::Outgoing,
     shared::{Shared, now},
 };
@@ -31,6 +31,8 @@ pub(crate) struct Attempts {
     pub plan: Arc<Plan>,
     /// Who watches this call.
     watcher: Option<Arc<dyn Observer>>,
+    /// What the call cost, once it is over.
+    pub bill: Option<Bill>,
     /// Few at a time, two or three at most: they are polled one after the other.
     running: Vec<(u8, BoxFuture<'static, Ended>)>,
     /// By ordinal.
@@ -42,7 +44,6 @@ pub(crate) struct Attempts {
 /// An attempt that was started.
 #[derive(Clone, Debug)]
 struct Started {
-    deployment: usize,
     route: Option<Route>,
     at: Instant,
     /// Where it stands among the records.
@@ -66,7 +67,16 @@ impl Attempts {
         call: CallId,
         watcher: Option<Arc<dyn Observer>>,
     ) -> Self {
-        Self { shared, call, plan, watcher, running: Vec::new(), started: Vec::new(), records: Vec::new() }
+        Self {
+            shared,
+            call,
+            plan,
+            watcher,
+            bill: None,
+            running: Vec::new(),
+            started: Vec::new(),
+            records: Vec::new(),
+        }
     }
 
     /// Those of another stage of the same call.
@@ -75,8 +85,16 @@ impl Attempts {
     }
 
     /// Tells the engine of the call, and those who watch of what came of it.
-    pub(crate) fn tell(&self, event: Event, actions: &mut Vec<Action>) {
-        self.shared.tell(event, self.watcher.as_deref(), actions);
+    pub(crate) fn tell(&mut self, event: Event, actions: &mut Vec<Action>) {
+        let from = actions.len();
+        self.shared.decide(event, actions);
+        // The last notice of a call says what it cost; nudges of other calls may come after it.
+        let bill = actions.iter().skip(from).find_map(|action| match action {
+            Action::Notice(Notice::CallEnded { bill, .. }) => *bill,
+            _ => None,
+        });
+        self.bill = bill.or(self.bill);
+        self.shared.notify(actions, from, self.watcher.as_deref());
     }
 
     /// Starts one. Ordinals count from 0, in the order of their starts.
@@ -84,7 +102,7 @@ impl Attempts {
         // By the plan of now: it knows all that the engine may have chosen, and whatever has changed holds for new attempts.
         let plan = self.shared.plan();
         let route = plan.route(deployment).cloned();
-        self.started.push(Started { deployment, route, at: now(), record: None });
+        self.started.push(Started { route, at: now(), record: None });
         let run = attempt::run(Arc::clone(&self.shared), plan, outgoing, self.call, ordinal, deployment);
         self.running.push((ordinal, Box::pin(run)));
     }
@@ -105,10 +123,6 @@ impl Attempts {
     /// Lets go of one, or of all that run.
     pub(crate) fn stop(&mut self, ordinal: Option<u8>) {
         self.running.retain(|(running, _)| ordinal.is_some_and(|ordinal| ordinal != *running));
-    }
-
-    pub(crate) fn deployment(&self, ordinal: u8) -> usize {
-        self.started.get(usize::from(ordinal)).map_or(usize::MAX, |started| started.deployment)
     }
 
     /// Where an attempt was made.

@@ -157,8 +157,10 @@ pub struct ChatAnswer {
     pub finish_reason: Option<String>,
     /// What the provider counted.
     pub usage: Option<Usage>,
-    /// What it cost in USD, where usage and price are known.
+    /// What the call cost in USD, all its attempts, where the price is known.
     pub cost_usd: Option<f64>,
+    /// The part of it that no provider counted, and is estimated: of attempts that broke off, or were left behind.
+    pub estimated_usd: f64,
     /// Where it came from.
     pub route: Route,
     /// What was tried; the last one gave the answer.
@@ -200,7 +202,7 @@ struct Text {
 
 impl ChatAnswer {
     async fn read(answer: Answer) -> Result<Self, ChatError> {
-        let (usage, cost_usd) = (answer.usage(), answer.cost_usd());
+        let (usage, cost_usd, estimated_usd) = (answer.usage(), answer.cost_usd(), answer.estimated_usd());
         let Answer { route, attempts, timing, fallback, body, .. } = answer;
         let json = match body {
             AnswerBody::Whole { bytes, .. } => bytes,
@@ -211,7 +213,18 @@ impl ChatAnswer {
         let (text, finish_reason) = first
             .map(|choice| (choice.message.content.unwrap_or_default(), choice.finish_reason))
             .unwrap_or_default();
-        Ok(Self { text, finish_reason, usage, cost_usd, route, attempts, timing, fallback, json })
+        Ok(Self {
+            text,
+            finish_reason,
+            usage,
+            cost_usd,
+            estimated_usd,
+            route,
+            attempts,
+            timing,
+            fallback,
+            json,
+        })
     }
 }
 

@@ -70,7 +70,7 @@ impl Drive {
         let trail = TraceContext::of(&request.headers).map(|context| Trail::new(context, shared.draw()));
         ask.trail = trail;
         // 2. The engine picks: registry, circuits, budget.
-        let attempts = Attempts::new(Arc::clone(&shared), plan, call, request.watcher.clone());
+        let mut attempts = Attempts::new(Arc::clone(&shared), plan, call, request.watcher.clone());
         attempts.tell(Event::Asked { call, ask }, &mut actions);
         let outgoing = Arc::new(Outgoing::new(request, mendable).traced(trail));
         Self {
@@ -113,16 +113,19 @@ impl Drive {
                     }
                     self.tell(Event::Failed { call, attempt: ordinal, failure });
                 }
-                Some((ordinal, Ended::Whole { head, bytes, usage })) => {
+                Some((ordinal, Ended::Whole { head, bytes, heard })) => {
                     // 6. A whole answer ends the call.
                     self.attempts.record_winner(ordinal, head.status.as_u16());
                     self.attempts.stop(None);
-                    self.tell(Event::Answered { call, attempt: ordinal, usage });
+                    self.tell(Event::Answered { call, attempt: ordinal, heard });
                     self.in_progress = None;
-                    let cost = usage.and_then(|usage| {
-                        self.shared.engine().cost(self.attempts.deployment(ordinal), &usage, now())
-                    });
-                    let body = AnswerBody::Whole { bytes, usage, cost_usd: cost };
+                    let bill = self.attempts.bill.unwrap_or_default();
+                    let body = AnswerBody::Whole {
+                        bytes,
+                        usage: heard.usage,
+                        cost_usd: bill.cost_usd,
+                        estimated_usd: bill.estimated_usd,
+                    };
                     return Ok(self.answer(ordinal, head, |_| body));
                 }
                 Some((ordinal, Ended::Speaking { head, reader })) => {
@@ -251,7 +254,7 @@ impl Drop for Drive {
     fn drop(&mut self) {
         if self.in_progress.is_some() {
             self.attempts.stop(None);
-            self.attempts.tell(Event::Cancelled { call: self.call, usage: None }, &mut Vec::new());
+            self.attempts.tell(Event::Cancelled { call: self.call, reading: None }, &mut Vec::new());
         }
     }
 }

@@ -181,7 +181,7 @@ pub(crate) async fn answer(
         attempts: error.attempts().to_vec(),
         timing: Timing { total, upstream: Duration::ZERO },
         fallback: true,
-        body: AnswerBody::Whole { bytes, usage: None, cost_usd: None },
+        body: AnswerBody::Whole { bytes, usage: None, cost_usd: None, estimated_usd: 0.0 },
     })
 }
 

@@ -79,7 +79,7 @@ pub use config::Config;
 pub use error::{BuildError, CallError, ChatError, RequestError};
 pub use estimate::CostEstimate;
 pub use fallback::Fallback;
-pub use observe::{FallbackResult, HedgeResult, Notice, Observer, Outcome, RescueResult, Route};
+pub use observe::{Bill, FallbackResult, HedgeResult, Notice, Observer, Outcome, RescueResult, Route};
 pub use request::Request;
 pub use room::Room;
 pub use stream::AnswerStream;

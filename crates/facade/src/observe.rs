@@ -1,6 +1,6 @@
 //! What the client tells whoever watches it: one notice per thing that happened, in order.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::AddAssign, sync::Arc, time::Duration};
 
 use wire::{Class, Usage};
 
@@ -73,6 +73,8 @@ pub enum Notice {
         took: Duration,
         /// From its start to the first content, where there was any.
         first_token: Option<Duration>,
+        /// What it used and what that costs; none when the provider surely did not work on it.
+        bill: Option<Bill>,
     },
     /// A call went on at another deployment after an attempt failed, or grew silent.
     #[non_exhaustive]
@@ -168,11 +170,46 @@ pub enum Notice {
         took: Duration,
         /// From the request to the first content or the whole answer.
         first_token: Option<Duration>,
-        /// What the provider counted, where it said so.
+        /// What the providers counted of all its attempts, where they said so.
         usage: Option<Usage>,
-        /// What it cost in USD, where usage and price are known.
-        cost_usd: Option<f64>,
+        /// The sum of its attempts' bills, where there were any.
+        bill: Option<Bill>,
     },
+}
+
+/// What an attempt used and what that costs; or all attempts of a call together.
+///
+/// What its provider counted stands as counted. What it did not (its caller hung up, it lost to another, it broke off, or its request
+/// did not ask for usage) is estimated: the request at four bytes a token, and as much of the answer as was heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Bill {
+    /// Tokens: counted, and estimated where nobody counted.
+    pub usage: Usage,
+    /// USD, where a price is known.
+    pub cost_usd: Option<f64>,
+    /// The part of that which is an estimate, USD.
+    pub estimated_usd: f64,
+    /// Whether any of the tokens are an estimate.
+    pub estimated: bool,
+}
+
+impl Bill {
+    /// Input and output together.
+    pub fn tokens(&self) -> u64 {
+        self.usage.input.saturating_add(self.usage.output)
+    }
+}
+
+impl AddAssign for Bill {
+    fn add_assign(&mut self, other: Self) {
+        self.usage += other.usage;
+        if let Some(cost) = other.cost_usd {
+            *self.cost_usd.get_or_insert(0.0) += cost;
+        }
+        self.estimated_usd += other.estimated_usd;
+        self.estimated |= other.estimated;
+    }
 }
 
 /// What came of the search for the rest of an answer that broke off.

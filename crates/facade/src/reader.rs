@@ -16,7 +16,7 @@ use futures_core::Stream;
 use transport::{ErrorKind, Phase, ResponseBody};
 use wire::{AnswerFacts, Api, ChatFromMessages, Class, SseEvent, SseFramer};
 
-use crate::{given::Given, shared::Shared};
+use crate::{engine::Heard, given::Given, shared::Shared};
 
 /// The longest frame that is believed; a chat delta has some hundred bytes, an image in one some MiB at most.
 pub(crate) const MAX_FRAME: usize = 8 << 20;
@@ -52,6 +52,8 @@ pub(crate) struct Reader {
     pub fault: Option<Bytes>,
     /// The last frame was there.
     pub done: bool,
+    /// The most tokens that a plain answer is taken for, of which only the bytes are known.
+    most: u64,
     /// The text that was passed on, where it is remembered.
     pub given: Option<Box<Given>>,
     /// Who is to remember what the stream is stored as.
@@ -124,6 +126,17 @@ impl Reader {
         Self::new(body, Framing::Plain)
     }
 
+    /// The same, of an answer that is not thought to take more tokens of output than this. The bytes of a plain one may be an image's.
+    pub(crate) fn at_most(self, tokens: u64) -> Self {
+        Self { most: tokens, ..self }
+    }
+
+    /// What its answer has used up to now.
+    pub(crate) fn heard(&self) -> Heard {
+        let heard = Heard::of(&self.said);
+        Heard { uncounted: heard.uncounted.min(self.most), ..heard }
+    }
+
     fn new(body: ResponseBody, framing: Framing) -> Self {
         let (ready, tail) = (VecDeque::new(), BytesMut::new());
         Self {
@@ -136,6 +149,7 @@ impl Reader {
             said: AnswerFacts::of_stream(),
             fault: None,
             done: false,
+            most: u64::MAX,
             given: None,
             memo: None,
             ended: None,
@@ -231,6 +245,8 @@ impl Reader {
             chunk = translated;
         }
         let Framing::Events { framer, api } = &mut self.framing else {
+            let text = &mut self.said.uncounted.text;
+            *text = text.saturating_add(chunk.len() as u64);
             self.make_ready(chunk);
             return Progress::Read { content: true };
         };
@@ -259,7 +275,7 @@ impl Reader {
             }
         });
         if let Some(translation) = &self.translation {
-            self.said.usage = translation.said.usage;
+            (self.said.usage, self.said.uncounted) = (translation.said.usage, translation.said.uncounted);
         }
         let broken = match (fed, &self.said) {
             (_, AnswerFacts { error: Some(error), .. }) => error.class,

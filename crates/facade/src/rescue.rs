@@ -23,7 +23,7 @@ use wire::{Class, Usage};
 use crate::{
     attempt::Ended,
     attempts::Attempts,
-    engine::{Action, AttemptFailure, Event, Mode},
+    engine::{Action, AttemptFailure, Event, Heard, Mode},
     given::Given,
     outgoing::Outgoing,
     reader::{Progress, Reader},
@@ -43,19 +43,16 @@ pub(crate) struct Means<'s> {
     pub idle: Duration,
 }
 
-/// Tokens and money of attempts that are over, as far as they are known.
+/// Tokens of attempts that are over, as far as they were counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Spent {
     pub usage: Option<Usage>,
-    pub cost_usd: Option<f64>,
 }
 
 impl Spent {
-    pub(crate) fn add(&mut self, attempts: &Attempts, ordinal: u8, usage: Option<Usage>) {
-        let Some(usage) = usage else { return };
-        *self.usage.get_or_insert_default() += usage;
-        if let Some(cost) = attempts.shared.engine().cost(attempts.deployment(ordinal), &usage, now()) {
-            *self.cost_usd.get_or_insert(0.0) += cost;
+    pub(crate) fn add(&mut self, usage: Option<Usage>) {
+        if let Some(usage) = usage {
+            *self.usage.get_or_insert_default() += usage;
         }
     }
 }
@@ -86,11 +83,16 @@ pub(crate) struct Rescue {
 
 impl Rescue {
     /// Begins, by telling the engine that the answer's attempt broke.
-    pub(crate) fn begin(broke: Event, attempts: &Attempts) -> Self {
+    pub(crate) fn begin(broke: Event, attempts: &mut Attempts) -> Self {
         let mut actions = Vec::new();
         attempts.tell(broke, &mut actions);
         let alarm = Box::pin(tokio::time::sleep_until(now().into()));
         Self { actions, modes: Vec::new(), repeating: None, wake: None, alarm }
+    }
+
+    /// The attempt that is being read, and what it has used: one that repeats what was given.
+    pub(crate) fn reading(&self) -> Option<(u8, Heard)> {
+        self.repeating.as_ref().map(|repeating| (repeating.ordinal, repeating.reader.heard()))
     }
 
     /// Searches on: to whoever goes on with the stream, or to none when the search is over without one.
@@ -106,7 +108,7 @@ impl Rescue {
                 match repeat(cx, &mut successor, means) {
                     Repetition::Over => return Poll::Ready(Some(self.take_over(successor, means))),
                     Repetition::Failed(class) => {
-                        self.fail(successor.ordinal, class, successor.reader.said.usage, means);
+                        self.fail(successor.ordinal, class, successor.reader.heard(), means);
                         continue;
                     }
                     Repetition::GoesOn => self.repeating = Some(successor),
@@ -130,7 +132,7 @@ impl Rescue {
                 Action::Start { attempt, deployment, mode } => {
                     let Some(outgoing) = means.outgoing else {
                         // The engine was told that there is nothing to make again, so it does not come to this.
-                        let cancelled = Event::Cancelled { call: means.attempts.call, usage: None };
+                        let cancelled = Event::Cancelled { call: means.attempts.call, reading: None };
                         means.attempts.tell(cancelled, &mut Vec::new());
                         return true;
                     };
@@ -174,8 +176,8 @@ impl Rescue {
                 return None;
             }
             // A stream was asked for.
-            Ended::Whole { usage, .. } => {
-                self.fail(ordinal, Class::Malformed, usage, means);
+            Ended::Whole { heard, .. } => {
+                self.fail(ordinal, Class::Malformed, heard, means);
                 return None;
             }
         };
@@ -203,13 +205,13 @@ impl Rescue {
         successor
     }
 
-    fn fail(&mut self, ordinal: u8, class: Class, usage: Option<Usage>, means: &mut Means<'_>) {
-        self.failed(ordinal, AttemptFailure { usage, ..AttemptFailure::new(class) }, means);
+    fn fail(&mut self, ordinal: u8, class: Class, heard: Heard, means: &mut Means<'_>) {
+        self.failed(ordinal, AttemptFailure { heard, ..AttemptFailure::new(class) }, means);
     }
 
     fn failed(&mut self, ordinal: u8, failure: AttemptFailure, means: &mut Means<'_>) {
         means.attempts.record(ordinal, Some(failure.class), failure.status);
-        means.spent.add(means.attempts, ordinal, failure.usage);
+        means.spent.add(failure.heard.usage);
         let failed = Event::Failed { call: means.attempts.call, attempt: ordinal, failure };
         means.attempts.tell(failed, &mut self.actions);
     }
@@ -223,7 +225,7 @@ impl Rescue {
         }
         std::task::ready!(self.alarm.as_mut().poll(cx));
         if let Some(repeating) = self.repeating.take_if(|_| silent == Some(at)) {
-            self.fail(repeating.ordinal, Class::Stalled, repeating.reader.said.usage, means);
+            self.fail(repeating.ordinal, Class::Stalled, repeating.reader.heard(), means);
         } else {
             self.wake = None;
             means.attempts.tell(Event::Tick { call: means.attempts.call }, &mut self.actions);

@@ -130,9 +130,14 @@ impl Shared {
     /// leaves the rest of what is to be done in `actions`.
     pub(crate) fn tell(&self, event: Event, watcher: Option<&dyn Observer>, actions: &mut Vec<Action>) {
         let from = actions.len();
+        self.decide(event, actions);
+        self.notify(actions, from, watcher);
+    }
+
+    /// Tells the engine, and leaves all that is to be done in `actions`.
+    pub(crate) fn decide(&self, event: Event, actions: &mut Vec<Action>) {
         let draw = self.draw();
         self.engine().on(event, now(), draw, actions);
-        self.notify(actions, from, watcher);
     }
 
     /// Hands the notices among `actions[from..]` to those who watch, and the nudges to the calls that wait, outside the lock.

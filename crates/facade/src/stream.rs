@@ -231,7 +231,8 @@ impl AnswerStream {
         self.in_progress = None;
         self.summary.took = now().saturating_duration_since(self.origin.began);
         self.summary.usage = self.spent.usage;
-        self.summary.cost_usd = self.spent.cost_usd;
+        let bill = self.origin.attempts.bill.unwrap_or_default();
+        (self.summary.cost_usd, self.summary.estimated_usd) = (bill.cost_usd, bill.estimated_usd);
     }
 
     /// It is whole, and the engine is told so: before the last of it is given, so that whoever has the whole answer has it booked.
@@ -239,10 +240,10 @@ impl AnswerStream {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
-        let Origin { attempt, attempts, .. } = &self.origin;
-        let usage = self.reader.said.usage;
-        self.spent.add(attempts, *attempt, usage);
-        let answered = Event::Answered { call: attempts.call, attempt: *attempt, usage };
+        let Origin { attempt, attempts, .. } = &mut self.origin;
+        let heard = self.reader.heard();
+        self.spent.add(heard.usage);
+        let answered = Event::Answered { call: attempts.call, attempt: *attempt, heard };
         attempts.tell(answered, &mut Vec::new());
     }
 
@@ -317,8 +318,8 @@ impl Drop for AnswerStream {
         self.reader.close();
         self.origin.attempts.stop(None);
         if self.in_progress.take().is_some() && !self.settled {
-            let usage = self.reader.said.usage.filter(|_| !self.is_searching());
-            let cancelled = Event::Cancelled { call: self.origin.attempts.call, usage };
+            let reading = self.reading();
+            let cancelled = Event::Cancelled { call: self.origin.attempts.call, reading };
             self.origin.attempts.tell(cancelled, &mut Vec::new());
         }
     }

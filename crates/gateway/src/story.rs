@@ -30,7 +30,10 @@ pub(crate) struct Story {
     /// From its beginning to the first content, or to the whole answer.
     pub(crate) first_token: Option<Duration>,
     pub(crate) usage: Option<Usage>,
+    /// USD of all attempts, where prices are known; 0 is a cost.
     pub(crate) cost_usd: Option<f64>,
+    /// The part of it that no provider counted.
+    pub(crate) estimated_usd: f64,
     pub(crate) ended: Instant,
 }
 
@@ -71,6 +74,7 @@ impl Story {
             first_token: None,
             usage: None,
             cost_usd: None,
+            estimated_usd: 0.0,
             ended: now,
         }
     }
@@ -91,10 +95,12 @@ impl Story {
                 });
             }
             Notice::Failover { class, .. } => self.failovers.push(*class),
-            Notice::CallEnded { outcome, route, first_token, usage, cost_usd, .. } => {
+            Notice::CallEnded { outcome, route, first_token, usage, bill, .. } => {
                 self.outcome = *outcome;
                 self.route.clone_from(route);
-                (self.first_token, self.usage, self.cost_usd) = (*first_token, *usage, *cost_usd);
+                (self.first_token, self.usage) = (*first_token, *usage);
+                let bill = bill.unwrap_or_default();
+                (self.cost_usd, self.estimated_usd) = (bill.cost_usd, bill.estimated_usd);
                 // After the first content the status has left, whatever came of the rest.
                 self.status = first_token.map(|_| StatusCode::OK);
                 self.code = (*outcome == Outcome::Truncated).then(|| "answer_truncated".to_owned());

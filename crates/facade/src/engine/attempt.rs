@@ -7,16 +7,17 @@ use std::{
 
 use breaker::{Report, Verdict};
 use policy::{Broken, Deadline, Finish, HedgeBudget, Mode, Price};
-use registry::{InFlight, Kind, Sample};
-use wire::{Class, Headroom, Level, Usage};
+use registry::{InFlight, Kind};
+use wire::{Class, Headroom, Level};
 
 use super::{
     CallState, Engine, attribute,
+    bill::Heard,
     circuits::Leave,
     event::{Action, AttemptFailure, CallId},
 };
 use crate::{
-    observe::{HedgeResult, Notice, Outcome, RescueResult},
+    observe::{Bill, HedgeResult, Notice, Outcome, RescueResult},
     trace::SpanId,
 };
 
@@ -50,16 +51,27 @@ pub(super) struct Attempt {
     pub answers: bool,
 }
 
-/// Where an attempt was made, and as what.
+/// Where an attempt was made, as what, and how long that took.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Made {
-    deployment: usize,
-    span: Option<SpanId>,
+    pub deployment: usize,
+    pub mode: Mode,
+    pub span: Option<SpanId>,
+    /// From its start to its end.
+    pub took: Duration,
+    pub first_token: Option<Duration>,
 }
 
 impl Attempt {
-    pub(super) fn made(&self) -> Made {
-        Made { deployment: self.deployment, span: self.span }
+    /// It is over now.
+    pub(super) fn made(&self, now: Instant) -> Made {
+        Made {
+            deployment: self.deployment,
+            mode: self.mode,
+            span: self.span,
+            took: now.saturating_duration_since(self.started),
+            first_token: self.first_token,
+        }
     }
 }
 
@@ -245,7 +257,7 @@ impl Engine {
         &mut self,
         call: CallId,
         ordinal: u8,
-        usage: Option<Usage>,
+        heard: Heard,
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
@@ -261,24 +273,12 @@ impl Engine {
             state.machine.on_answer(ordinal);
             state.first_token = Some(now.saturating_duration_since(state.began));
             for loser in std::mem::take(&mut state.attempts) {
-                self.abandon(state.ask.model, loser, now, actions);
+                self.abandon(&mut state.tab, loser, now, actions);
             }
             self.reward(&mut state);
         }
-        let (deployment, made) = (attempt.deployment, attempt.made());
-        let took = now.saturating_duration_since(attempt.started);
-        let first_token = attempt.first_token;
-        if let Some(learned) = self.learned.get_mut(deployment).filter(|_| first_token.is_none()) {
-            learned.record(Kind::Whole, took, now);
-        }
-        // A stream's duration is the length of its answer, not the state of its server; its first token tells that.
-        let report = Report::new(Verdict::Success).duration(first_token.unwrap_or(took));
-        self.settle(attempt, report, success(first_token, took, usage), now);
-        self.notice_transitions(deployment, now, actions);
-        self.notice_attempt(state.ask.model, made, None, took, first_token, actions);
-        if let Some(usage) = usage {
-            self.book(&mut state, deployment, &usage, now);
-        }
+        let deployment = attempt.deployment;
+        self.succeed(&mut state.tab, attempt, heard, now, actions);
         if !streamed {
             actions.push(Action::Finish(Finish::Answered { attempt: ordinal }));
         }
@@ -303,10 +303,7 @@ impl Engine {
         let attempt = state.attempts.swap_remove(index);
         let (deployment, mode, answers) = (attempt.deployment, attempt.mode, attempt.answers);
         self.notice_hedge(state.ask.model, &attempt, HedgeResult::Failed, actions);
-        self.charge_failure(state.ask.model, attempt, &failure, now, draw, actions);
-        if let Some(usage) = failure.usage {
-            self.book(&mut state, deployment, &usage, now);
-        }
+        self.charge_failure(&mut state.tab, attempt, &failure, now, draw, actions);
         if mode == Mode::Continue && failure.class == Class::CallerFault {
             self.refuses_to_continue(deployment);
         }
@@ -331,8 +328,7 @@ impl Engine {
         model: usize,
         made: Made,
         failure: Option<&AttemptFailure>,
-        took: Duration,
-        first_token: Option<Duration>,
+        bill: Option<Bill>,
         actions: &mut Vec<Action>,
     ) {
         if let (Some(model), Some(route)) = (self.plan.models.get(model), self.route(made.deployment)) {
@@ -343,18 +339,10 @@ impl Engine {
                 class: failure.map(|failure| failure.class),
                 status: failure.and_then(|failure| failure.status),
                 retry_after: failure.and_then(|failure| failure.retry_after),
-                took,
-                first_token,
+                took: made.took,
+                first_token: made.first_token,
+                bill,
             }));
         }
-    }
-}
-
-pub(super) fn success(first_token: Option<Duration>, took: Duration, usage: Option<Usage>) -> Sample {
-    let tokens = usage.map_or(0, |usage| usage.input.saturating_add(usage.output));
-    match first_token {
-        // The first token was recorded when it came.
-        Some(_) => Sample::Success { first_token: None, answer: None, tokens },
-        None => Sample::Success { first_token: None, answer: Some(took), tokens },
     }
 }

@@ -1,23 +1,50 @@
-//! A failed attempt charged: to its circuits, its deployment's score and places, its cooldown, or its credential.
+//! An attempt that ended charged: to its circuits, its deployment's score and places, its cooldown, or its credential; and its bill
+//! to its call.
 
 use std::time::Instant;
 
 use breaker::{Report, Verdict};
-use registry::{CooldownOrigin, Sample};
+use registry::{CooldownOrigin, Kind, Sample};
 use wire::Level;
 
 use super::{
     Engine,
-    attempt::Attempt,
+    attempt::{Attempt, Made},
     attribute::{self, Charge},
+    bill::{Heard, Tab},
     event::{Action, AttemptFailure},
 };
 
 impl Engine {
+    /// An attempt gave a whole answer.
+    pub(super) fn succeed(
+        &mut self,
+        tab: &mut Tab,
+        attempt: Attempt,
+        heard: Heard,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let made = attempt.made(now);
+        let Made { deployment, took, first_token, .. } = made;
+        let bill = self.bill(tab, made, heard, None, now);
+        if let Some(learned) = self.learned.get_mut(deployment).filter(|_| first_token.is_none()) {
+            learned.record(Kind::Whole, took, now);
+        }
+        // A stream's duration is the length of its answer, not the state of its server; its first token tells that, and was
+        // recorded when it came.
+        let report = Report::new(Verdict::Success).duration(first_token.unwrap_or(took));
+        let answer = if first_token.is_some() { None } else { Some(took) };
+        let tokens = bill.map_or(0, |bill| bill.tokens());
+        self.settle(attempt, report, Sample::Success { first_token: None, answer, tokens }, now);
+        self.notice_transitions(deployment, now, actions);
+        self.notice_attempt(tab.model, made, None, bill, actions);
+    }
+
     /// Charges a failure to the level that it belongs to, and to no other.
     pub(super) fn charge_failure(
         &mut self,
-        model: usize,
+        tab: &mut Tab,
         mut attempt: Attempt,
         failure: &AttemptFailure,
         now: Instant,
@@ -26,8 +53,9 @@ impl Engine {
     ) {
         let Charge { endpoint, deployment: verdict, hurts_score, limits, takes_out } =
             attribute::charge(failure.class);
-        let (deployment, made) = (attempt.deployment, attempt.made());
-        let (took, first_token) = (now.saturating_duration_since(attempt.started), attempt.first_token);
+        let made = attempt.made(now);
+        let Made { deployment, took, first_token, .. } = made;
+        let bill = self.bill(tab, made, failure.heard, Some(failure), now);
         let counts = self.counts_rate_limits(deployment);
         let verdict = match verdict {
             Verdict::RateLimited if counts => Verdict::Failure,
@@ -65,7 +93,7 @@ impl Engine {
             counters.failures += 1;
         }
         self.notice_transitions(deployment, now, actions);
-        self.notice_attempt(model, made, Some(failure), took, first_token, actions);
+        self.notice_attempt(tab.model, made, Some(failure), bill, actions);
     }
 
     pub(super) fn settle(&mut self, attempt: Attempt, report: Report, sample: Sample, now: Instant) {

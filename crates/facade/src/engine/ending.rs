@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Instant};
 
 use policy::Finish;
 use registry::Sample;
-use wire::{Class, Usage};
+use wire::Class;
 
 use super::{
     CallState, Engine,
     attempt::Attempt,
+    bill::{Heard, Tab},
     event::{Action, AttemptFailure, CallId},
 };
 use crate::observe::{HedgeResult, Notice, Outcome, RescueResult};
@@ -28,7 +29,7 @@ impl Engine {
             _ => None,
         };
         for attempt in state.attempts.extract_if(.., |attempt| Some(attempt.ordinal) != winner) {
-            self.abandon(state.ask.model, attempt, now, actions);
+            self.abandon(&mut state.tab, attempt, now, actions);
         }
         actions.push(Action::Finish(finish));
         if winner.is_some() {
@@ -75,16 +76,16 @@ impl Engine {
             attempts: u32::from(state.machine.attempts()),
             took: now.saturating_duration_since(state.began),
             first_token: state.first_token,
-            usage: state.usage,
-            cost_usd: state.cost_usd,
+            usage: state.tab.usage,
+            bill: state.tab.bill,
         }));
     }
 
-    /// The caller went away: nobody's fault. `usage` is what the provider had counted of the answer by then.
+    /// The caller went away: nobody's fault. `reading` is the attempt whose answer it read, and what that had used by then.
     pub(super) fn on_cancelled(
         &mut self,
         call: CallId,
-        usage: Option<Usage>,
+        reading: Option<(u8, Heard)>,
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
@@ -92,13 +93,12 @@ impl Engine {
         self.places.leave(call);
         state.machine.on_cancelled();
         let mut deployment = state.answered_by;
-        if let (Some(answering), Some(usage)) = (deployment, usage) {
-            self.book(&mut state, answering, &usage, now);
-        }
         for attempt in std::mem::take(&mut state.attempts) {
             deployment = Some(attempt.deployment);
             self.notice_hedge(state.ask.model, &attempt, HedgeResult::Lost, actions);
-            self.let_go(state.ask.model, attempt, Class::Cancelled, now, actions);
+            let heard = reading.filter(|(ordinal, _)| *ordinal == attempt.ordinal);
+            let heard = heard.map(|(_, heard)| heard).unwrap_or_default();
+            self.let_go(&mut state.tab, attempt, heard, now, actions);
         }
         self.notice_end(&state, Outcome::Cancelled, deployment, now, actions);
     }
@@ -106,37 +106,37 @@ impl Engine {
     /// Another attempt won, or the call ended: what was silent beyond its patience has failed, what was not is let go.
     pub(super) fn abandon(
         &mut self,
-        model: usize,
+        tab: &mut Tab,
         attempt: Attempt,
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
-        self.notice_hedge(model, &attempt, HedgeResult::Lost, actions);
+        self.notice_hedge(tab.model, &attempt, HedgeResult::Lost, actions);
         if now >= attempt.fault_at && attempt.first_token.is_none() {
             let failure = AttemptFailure::new(Class::Timeout);
-            self.charge_failure(model, attempt, &failure, now, 0, actions);
+            self.charge_failure(tab, attempt, &failure, now, 0, actions);
         } else {
-            self.let_go(model, attempt, Class::Cancelled, now, actions);
+            self.let_go(tab, attempt, Heard::default(), now, actions);
         }
     }
 
     /// No verdict; the time it waited without content still says that the place is no faster than that.
     pub(super) fn let_go(
         &mut self,
-        model: usize,
+        tab: &mut Tab,
         attempt: Attempt,
-        class: Class,
+        heard: Heard,
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
-        let waited = now.saturating_duration_since(attempt.started);
-        let first_token = attempt.first_token;
-        let (deployment, made) = (attempt.deployment, attempt.made());
-        let sample = Sample::Cancelled { kind: attempt.kind, waited, content: first_token.is_some() };
+        let made = attempt.made(now);
+        let bill = self.bill(tab, made, heard, None, now);
+        let sample =
+            Sample::Cancelled { kind: attempt.kind, waited: made.took, content: made.first_token.is_some() };
         self.registry.finish(attempt.in_flight, sample, now);
-        self.circuits.release(deployment, attempt.leave);
-        self.places.on_freed(deployment);
-        let failure = AttemptFailure::new(class);
-        self.notice_attempt(model, made, Some(&failure), waited, first_token, actions);
+        self.circuits.release(made.deployment, attempt.leave);
+        self.places.on_freed(made.deployment);
+        let failure = AttemptFailure::new(Class::Cancelled);
+        self.notice_attempt(tab.model, made, Some(&failure), bill, actions);
     }
 }

@@ -6,8 +6,9 @@ use std::{
 };
 
 use policy::{Finish, Mode};
-use wire::{Api, Class, Headroom, Usage};
+use wire::{Api, Class, Headroom};
 
+use super::bill::Heard;
 use crate::{observe::Notice, trace::Trail};
 
 /// A call's number, chosen by the driver and never used twice.
@@ -41,6 +42,8 @@ pub struct Ask {
     pub too_dear: Vec<usize>,
     /// Input and output tokens the request may use, as far as it says.
     pub tokens: u32,
+    /// Input tokens of the request, estimated: what an attempt that nobody counted is taken to have read.
+    pub input: u64,
     /// The caller's own deadline.
     pub deadline: Option<Instant>,
     /// Whether the caller retries by itself: then one attempt and its free failover.
@@ -64,6 +67,7 @@ impl Ask {
             only: None,
             too_dear: Vec::new(),
             tokens: 0,
+            input: 0,
             deadline: None,
             single: false,
             trail: None,
@@ -83,14 +87,14 @@ pub struct AttemptFailure {
     pub retry_after: Option<Duration>,
     /// Whether any byte of the request may have arrived.
     pub sent: bool,
-    /// What the provider counted before it failed.
-    pub usage: Option<Usage>,
+    /// What it used before it failed.
+    pub heard: Heard,
 }
 
 impl AttemptFailure {
     /// A failure after the request was sent, without more facts.
     pub fn new(class: Class) -> Self {
-        Self { class, status: None, retry_after: None, sent: true, usage: None }
+        Self { class, status: None, retry_after: None, sent: true, heard: Heard::default() }
     }
 }
 
@@ -135,8 +139,8 @@ pub enum Event {
         call: CallId,
         /// The attempt's ordinal.
         attempt: u8,
-        /// What the provider counted.
-        usage: Option<Usage>,
+        /// What it used.
+        heard: Heard,
     },
     /// An attempt failed before its first content.
     Failed {
@@ -167,8 +171,8 @@ pub enum Event {
     Cancelled {
         /// The call.
         call: CallId,
-        /// What the provider had counted of the answer by then.
-        usage: Option<Usage>,
+        /// The attempt that was being read, and what it had used by then.
+        reading: Option<(u8, Heard)>,
     },
 }
 

@@ -14,6 +14,7 @@
 
 mod attempt;
 mod attribute;
+mod bill;
 mod candidates;
 mod charge;
 mod check;
@@ -47,6 +48,7 @@ use policy::{Budget, Call, CallPlan, HedgeBudget, Picked, Step};
 use registry::{DeploymentId, Kind, Registry};
 use wire::PriceTable;
 
+pub use bill::Heard;
 pub use check::Check;
 pub use event::{Action, Ask, AttemptFailure, CallId, Event};
 pub use plan::Plan;
@@ -56,6 +58,7 @@ pub use view::{DeploymentStatus, RetryBudgetStatus};
 
 use crate::{error::BuildError, observe::Route};
 use attempt::Attempt;
+use bill::Tab;
 use candidates::Candidates;
 use circuits::Circuits;
 use limits::Learned;
@@ -112,9 +115,8 @@ struct CallState {
     answered_by: Option<usize>,
     /// Where and how its answer broke off, while the rest may be sought.
     broken: Option<(usize, wire::Class)>,
-    /// What the providers counted of all its attempts, and what that cost, as far as it is known.
-    usage: Option<wire::Usage>,
-    cost_usd: Option<f64>,
+    /// What its attempts cost.
+    tab: Tab,
 }
 
 impl CallState {
@@ -197,8 +199,8 @@ impl Engine {
             }
             Event::Speaking { attempt, .. } => return self.on_speaking(call, attempt, now, actions),
             Event::Content { attempt, .. } => self.on_content(call, attempt, now, actions),
-            Event::Answered { attempt, usage, .. } => {
-                return self.on_answered(call, attempt, usage, now, actions);
+            Event::Answered { attempt, heard, .. } => {
+                return self.on_answered(call, attempt, heard, now, actions);
             }
             Event::Failed { attempt, failure, .. } => {
                 self.on_failed(call, attempt, failure, now, draws.next(), actions);
@@ -207,7 +209,7 @@ impl Engine {
                 self.on_broke(call, attempt, failure, rescuable, now, draws.next(), actions);
             }
             Event::Tick { .. } => return self.on_tick(call, now, draws, actions),
-            Event::Cancelled { usage, .. } => return self.on_cancelled(call, usage, now, actions),
+            Event::Cancelled { reading, .. } => return self.on_cancelled(call, reading, now, actions),
         }
         self.advance(call, now, draws, actions);
     }
@@ -242,6 +244,7 @@ impl Engine {
         }
         let state = CallState {
             _plan: Arc::clone(&self.plan),
+            tab: Tab::of(&ask),
             ask,
             began: now,
             machine,
@@ -253,8 +256,6 @@ impl Engine {
             hedge: None,
             answered_by: None,
             broken: None,
-            usage: None,
-            cost_usd: None,
         };
         self.calls.insert(call, state);
         if let Some(hedges) = self.hedges.get_mut(model_number) {

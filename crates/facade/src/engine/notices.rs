@@ -1,9 +1,8 @@
-//! What the engine lets others know, and what it books: transitions of circuits, advice of the registry, cost.
+//! What the engine lets others know: transitions of circuits, advice of the registry, failovers.
 
 use std::{sync::Arc, time::Instant};
 
 use breaker::{Event as CircuitEvent, State};
-use wire::Usage;
 
 use super::{
     CallState, Engine,
@@ -82,23 +81,6 @@ impl Engine {
             if let Some(&id) = self.ids.get(number) {
                 self.registry.recovered(id, now);
             }
-        }
-    }
-
-    /// What an answer cost in USD, where the price of its deployment is known.
-    pub fn cost(&self, deployment: usize, usage: &Usage, now: Instant) -> Option<f64> {
-        let deployment = self.plan.deployments.get(deployment)?;
-        let price = deployment.price(&self.prices, self.wall(now))?;
-        Some(price.cost_usd(usage))
-    }
-
-    /// What a provider counted of an attempt belongs to its call, and its cost to the deployment too.
-    pub(super) fn book(&mut self, state: &mut CallState, deployment: usize, usage: &Usage, now: Instant) {
-        *state.usage.get_or_insert_default() += *usage;
-        let Some(cost) = self.cost(deployment, usage, now) else { return };
-        *state.cost_usd.get_or_insert(0.0) += cost;
-        if let Some(counters) = self.counters.get_mut(deployment) {
-            counters.cost_usd += cost;
         }
     }
 }

@@ -5,7 +5,7 @@
 //! [`Engine::explain`] says who would be asked in that state, under this plan's strategy or another's.
 //!
 //! # Limits
-//! Retry budgets, places in a queue and the providers' own counts of what is left are not in a record, so they stay as they are at
+//! Retry budgets, places in a queue, what attempts cost and the providers' own counts of what is left are not in a record, so they stay as they are at
 //! the start. Numbers that chance decided (a jittered open time, a draw among equals) are drawn anew.
 
 use std::time::Instant;
@@ -17,7 +17,8 @@ use wire::Class;
 
 use super::{
     Action, Ask, AttemptFailure, Engine, Plan,
-    attempt::{Attempt, LEASE_MARGIN, success},
+    attempt::{Attempt, LEASE_MARGIN},
+    bill::{Heard, Tab},
 };
 use crate::{error::CallError, observe::Route};
 
@@ -122,24 +123,16 @@ impl Engine {
         actions: &mut Vec<Action>,
     ) {
         let Recorded { model, mut attempt } = recorded;
-        let (deployment, made) = (attempt.deployment, attempt.made());
+        let mut tab = Tab::unknown(model);
         match failure {
             Some(failure) if failure.class == Class::Cancelled => {
-                self.let_go(model, attempt, Class::Cancelled, now, actions);
+                self.let_go(&mut tab, attempt, Heard::default(), now, actions);
             }
-            Some(failure) => self.charge_failure(model, attempt, failure, now, draw, actions),
+            Some(failure) => self.charge_failure(&mut tab, attempt, failure, now, draw, actions),
             None => {
                 let reached = Report::new(Verdict::Success);
-                self.circuits.report_endpoint(deployment, &mut attempt.leave, reached, now);
-                let (took, first_token) =
-                    (now.saturating_duration_since(attempt.started), attempt.first_token);
-                if let Some(learned) = self.learned.get_mut(deployment).filter(|_| first_token.is_none()) {
-                    learned.record(Kind::Whole, took, now);
-                }
-                let report = Report::new(Verdict::Success).duration(first_token.unwrap_or(took));
-                self.settle(attempt, report, success(first_token, took, None), now);
-                self.notice_transitions(deployment, now, actions);
-                self.notice_attempt(model, made, None, took, first_token, actions);
+                self.circuits.report_endpoint(attempt.deployment, &mut attempt.leave, reached, now);
+                self.succeed(&mut tab, attempt, Heard::default(), now, actions);
             }
         }
     }

@@ -37,10 +37,7 @@ impl Engine {
         };
         let Some(mut state) = self.calls.remove(&call) else { return };
         for attempt in state.attempts.extract_if(.., |attempt| attempt.ordinal == ordinal) {
-            self.charge_failure(state.ask.model, attempt, &failure, now, draw, actions);
-        }
-        if let Some(usage) = failure.usage {
-            self.book(&mut state, deployment, &usage, now);
+            self.charge_failure(&mut state.tab, attempt, &failure, now, draw, actions);
         }
         let model = self.plan.models.get(state.ask.model);
         let allowed = model.filter(|model| {
@@ -76,7 +73,7 @@ impl Engine {
     ) {
         for attempt in state.attempts.extract_if(.., |attempt| attempt.ordinal == ordinal) {
             let failure = AttemptFailure::new(Class::Timeout);
-            self.charge_failure(state.ask.model, attempt, &failure, now, 0, actions);
+            self.charge_failure(&mut state.tab, attempt, &failure, now, 0, actions);
         }
         actions.push(Action::Stop { attempt: ordinal });
         state.machine.on_silent(ordinal);

@@ -13,6 +13,7 @@ pub(super) struct Counters {
     pub attempts: u64,
     pub failures: u64,
     pub cost_usd: f64,
+    pub estimated_usd: f64,
 }
 
 /// One deployment's state, as an operator wants to see it.
@@ -55,8 +56,10 @@ pub struct DeploymentStatus {
     pub attempts: u64,
     /// Failed attempts since the start.
     pub failures: u64,
-    /// USD since the start, where usage and price are known.
+    /// USD since the start, where the price is known; what no provider counted is estimated.
     pub cost_usd: f64,
+    /// The part of it that is estimated.
+    pub estimated_usd: f64,
 }
 
 /// A retry budget's state.
@@ -108,6 +111,7 @@ impl Engine {
             attempts: counters.attempts,
             failures: counters.failures,
             cost_usd: counters.cost_usd,
+            estimated_usd: counters.estimated_usd,
         })
     }
 

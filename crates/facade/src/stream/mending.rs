@@ -7,7 +7,7 @@ use wire::Class;
 
 use super::{AnswerStream, Origin};
 use crate::{
-    engine::{AttemptFailure, Event},
+    engine::{AttemptFailure, Event, Heard},
     error::CallError,
     given::Given,
     rescue::{Means, Rescue, Successor},
@@ -38,6 +38,14 @@ impl AnswerStream {
     /// Whether it broke, and nobody goes on yet.
     pub(super) fn is_searching(&self) -> bool {
         self.mending.as_ref().is_some_and(|mending| matches!(mending.stage, Stage::Searching(_)))
+    }
+
+    /// The attempt that is being read, and what it has used; none while nobody speaks.
+    pub(super) fn reading(&self) -> Option<(u8, Heard)> {
+        match self.mending.as_deref() {
+            Some(Mending { stage: Stage::Searching(rescue), .. }) => rescue.reading(),
+            _ => Some((self.origin.attempt, self.reader.heard())),
+        }
     }
 
     /// The next bytes for the caller that are here already; of an attempt that goes on with a broken stream, as a part of it.
@@ -80,14 +88,14 @@ impl AnswerStream {
     pub(super) fn break_off(&mut self, class: Class) {
         self.reader.close();
         let Origin { attempt, attempts, outgoing, .. } = &mut self.origin;
-        let usage = self.reader.said.usage;
-        self.spent.add(attempts, *attempt, usage);
+        let heard = self.reader.heard();
+        self.spent.add(heard.usage);
         attempts.record(*attempt, Some(class), None);
-        let heard = self.reader.given.take().map(|given| *given);
+        let remembered = self.reader.given.take().map(|given| *given);
         let mended = self.mending.take().map(|mending| mending.given);
-        let given = mended.or(heard).unwrap_or_default();
+        let given = mended.or(remembered).unwrap_or_default();
         let rescuable = outgoing.is_some() && given.mendable().is_some();
-        let failure = AttemptFailure { usage, ..AttemptFailure::new(class) };
+        let failure = AttemptFailure { heard, ..AttemptFailure::new(class) };
         let broke = Event::Broke { call: attempts.call, attempt: *attempt, failure, rescuable };
         let stage = Stage::Searching(Box::new(Rescue::begin(broke, attempts)));
         self.mending = Some(Box::new(Mending { class, given, stage }));

@@ -6,12 +6,15 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::world::{Happens, Shape, What, plan};
+use super::{
+    bills::{self, Bills},
+    world::{Happens, Shape, What, plan},
+};
 use outrigger::{
     Notice,
-    engine::{Action, Ask, AttemptFailure, CallId, Engine, Event, Mode, Plan},
+    engine::{Action, Ask, AttemptFailure, CallId, Engine, Event, Heard, Mode, Plan},
     policy::Finish,
-    wire::{Class, Headroom, Usage},
+    wire::{Class, Headroom},
 };
 
 /// What the driver of one call would know.
@@ -59,6 +62,7 @@ pub(crate) struct Harbour {
     /// Until when each deployment asked to be left alone.
     pub(crate) waits: BTreeMap<usize, Instant>,
     pub(crate) shape: Shape,
+    pub(crate) bills: Bills,
     /// Every action, event by event, as it was asked for.
     pub(crate) asked_for: Vec<String>,
 }
@@ -83,6 +87,7 @@ impl Harbour {
             begun: 0,
             waits: BTreeMap::new(),
             shape: Shape::default(),
+            bills: Bills::default(),
             asked_for: Vec::new(),
         }
     }
@@ -92,6 +97,7 @@ impl Harbour {
         let draw = self.next.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.next += 1;
         let mut actions = Vec::new();
+        let refusal = bills::is_refusal(&event);
         let is_head = matches!(event, Event::Head { .. });
         self.engine.on(event, self.now, draw, &mut actions);
         self.asked_for.push(format!("{actions:?}"));
@@ -102,6 +108,9 @@ impl Harbour {
         }
         let mut nudged = Vec::new();
         for action in actions {
+            if let Action::Notice(notice) = &action {
+                self.bills.note(call, notice, refusal);
+            }
             match action {
                 Action::Nudge { call } => nudged.push(call),
                 action => {
@@ -225,6 +234,11 @@ impl Harbour {
         }
     }
 
+    /// What an attempt that ends now may have used.
+    fn heard(&self) -> Heard {
+        bills::heard(self.next)
+    }
+
     fn nth(&self, which: usize) -> Option<(CallId, u8, Option<u8>)> {
         let all: Vec<_> = self
             .callers
@@ -267,6 +281,7 @@ impl Harbour {
         (ask.api, ask.translates) = (what.api, what.translates);
         ask.single = single;
         ask.rescuable = true;
+        ask.input = 100;
         let deadline = self.now + Duration::from_secs(40);
         ask.deadline = Some(deadline);
         ask.residency = residency.then(|| vec!["eu-west".into()]);
@@ -306,13 +321,14 @@ impl Harbour {
             }
             Happens::Answered(which) => {
                 if let Some((call, attempt, _)) = self.nth(which) {
-                    self.tell(Event::Answered { call, attempt, usage: Some(Usage::new(10, 10)) });
+                    self.tell(Event::Answered { call, attempt, heard: self.heard() });
                     self.callers.remove(&call);
                 }
             }
             Happens::Failed(which, class, wait) => {
                 if let Some((call, attempt, winner)) = self.nth(which) {
                     let mut failure = AttemptFailure::new(class);
+                    failure.heard = self.heard();
                     failure.retry_after = wait.map(Duration::from_millis);
                     if let (Class::RateLimited, Some(wait)) = (class, failure.retry_after) {
                         self.note_wait(call, attempt, wait);
@@ -332,14 +348,17 @@ impl Harbour {
                 if let Some((call, attempt, winner)) = self.nth(which) {
                     self.end_attempt(call, attempt);
                     self.reopen(call, winner == Some(attempt));
-                    let failure = AttemptFailure::new(class);
+                    let mut failure = AttemptFailure::new(class);
+                    failure.heard = self.heard();
                     self.tell(Event::Broke { call, attempt, failure, rescuable });
                 }
             }
             Happens::Cancelled(which) => {
                 let call = self.callers.keys().nth(which % self.callers.len().max(1)).copied();
                 if let Some(call) = call {
-                    self.tell(Event::Cancelled { call, usage: None });
+                    let reading =
+                        self.callers[&call].running.first().map(|(attempt, _)| (*attempt, self.heard()));
+                    self.tell(Event::Cancelled { call, reading });
                     self.callers.remove(&call);
                 }
             }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
+mod bills;
 mod harbour;
 mod pauses;
 mod record;
@@ -41,7 +42,7 @@ proptest! {
             prop_assert_eq!(harbour.in_flight() as usize, running);
         }
         for call in harbour.callers.keys().copied().collect::<Vec<_>>() {
-            harbour.tell(Event::Cancelled { call, usage: None });
+            harbour.tell(Event::Cancelled { call, reading: None });
             harbour.callers.remove(&call);
         }
         prop_assert_eq!(harbour.in_flight(), 0);
@@ -64,7 +65,7 @@ proptest! {
             prop_assert!(deployments.iter().all(|deployment| deployment.in_flight <= places));
         }
         for call in harbour.callers.keys().copied().collect::<Vec<_>>() {
-            harbour.tell(Event::Cancelled { call, usage: None });
+            harbour.tell(Event::Cancelled { call, reading: None });
             harbour.callers.remove(&call);
         }
         prop_assert_eq!(harbour.in_flight(), 0);
@@ -86,7 +87,7 @@ proptest! {
             }
         }
         for call in harbour.callers.keys().copied().collect::<Vec<_>>() {
-            harbour.tell(Event::Cancelled { call, usage: None });
+            harbour.tell(Event::Cancelled { call, reading: None });
             harbour.callers.remove(&call);
         }
         harbour.passes(Duration::from_secs(61));

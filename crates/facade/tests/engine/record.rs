@@ -9,7 +9,7 @@ use std::{
 use outrigger::{
     Config, Notice,
     config::{Model, Provider, Target},
-    engine::{Action, AttemptFailure, CallId, Engine, Event, Plan, Recorded},
+    engine::{Action, AttemptFailure, CallId, Engine, Event, Heard, Plan, Recorded},
     wire::Class,
 };
 use proptest::prelude::*;
@@ -88,7 +88,7 @@ impl Twins {
                         self.tell(Event::Content { call, attempt });
                         self.now += Duration::from_millis(40);
                     }
-                    self.tell(Event::Answered { call, attempt, usage: None });
+                    self.tell(Event::Answered { call, attempt, heard: Heard::default() });
                 }
             }
         }

@@ -84,7 +84,7 @@ proptest! {
             }
         }
         for call in harbour.callers.keys().copied().collect::<Vec<_>>() {
-            harbour.tell(Event::Cancelled { call, usage: None });
+            harbour.tell(Event::Cancelled { call, reading: None });
             harbour.callers.remove(&call);
         }
         prop_assert_eq!(harbour.in_flight(), 0);

@@ -1,6 +1,6 @@
 //! Attempts beside slow ones: what they save, what they cost, and when there are none.
 
-use outrigger::{Config, HedgeResult, Notice};
+use outrigger::{Config, HedgeResult, Notice, wire::Class};
 use sim::{Fault, When, World};
 use tokio::time::Instant;
 
@@ -56,6 +56,20 @@ async fn a_slow_answer_is_asked_for_elsewhere_as_well() {
     assert_eq!(harbour.total() - before, 400 + hedges.len() as u64, "each is one call more");
     let left = harbour.received("us-east").iter().filter(|received| was_left(received)).count();
     assert_eq!(left, hedges.len(), "the slow ones are dropped");
+    let lost: Vec<_> = harbour
+        .notices()
+        .into_iter()
+        .filter_map(|notice| match notice {
+            Notice::AttemptEnded { route, class: Some(Class::Cancelled), bill, .. } => Some((route, bill)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(lost.len(), hedges.len());
+    for (route, bill) in lost {
+        let bill = bill.expect("the loser has read the request");
+        assert_eq!((&*route.region, bill.usage.output, bill.estimated), ("us-east", 0, true), "{bill:?}");
+        assert!(bill.usage.input > 0 && bill.cost_usd.unwrap() > 0.0, "{bill:?}");
+    }
     for deployment in harbour.client.deployments() {
         assert_eq!((deployment.breaker, deployment.failures), ("closed", 0), "{}", deployment.region);
     }

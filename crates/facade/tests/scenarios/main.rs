@@ -4,6 +4,7 @@
 
 mod attribution;
 mod azure;
+mod bills;
 mod context;
 mod costs;
 mod credentials;

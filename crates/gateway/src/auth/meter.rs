@@ -81,11 +81,11 @@ impl Meter {
         Ok(Held { tokens: limits.tokens.map(|_| self.tokens.take(tokens, now)), micro_usd })
     }
 
-    /// The call took so many tokens; `None` for as many as it was thought to take. Its cost is booked elsewhere by now, and no longer
+    /// The call took so many tokens. Its cost is booked elsewhere by now, and no longer
     /// held here.
-    pub(super) fn settle(&mut self, held: Held, tokens: Option<u64>, now: Instant) {
+    pub(super) fn settle(&mut self, held: Held, tokens: u64, now: Instant) {
         self.held = self.held.saturating_sub(held.micro_usd);
-        if let (Some(taken), Some(tokens)) = (held.tokens, tokens) {
+        if let Some(taken) = held.tokens {
             self.tokens.settle(taken, tokens, now);
         }
     }
@@ -114,8 +114,8 @@ mod tests {
         let second = meter.enter(limits, (10, 1), now).unwrap();
         assert_eq!(meter.enter(limits, (1, 1), now).err(), Some(Refused::Requests(2, minute)));
         assert_eq!(meter.held, 2);
-        meter.settle(first, Some(0), now);
-        meter.settle(second, None, now);
+        meter.settle(first, 0, now);
+        meter.settle(second, 10, now);
         assert_eq!(meter.held, 0);
         assert_eq!(
             meter.enter(limits, (1, 1), now + minute - Duration::from_secs(1)).err(),
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(meter.enter(left(0), (0, 0), now).err(), Some(Refused::Spent));
         let held = meter.enter(left(5), (0, 7), now).unwrap();
         assert_eq!(meter.enter(left(5), (0, 1), now).err(), Some(Refused::Held));
-        meter.settle(held, None, now);
+        meter.settle(held, 0, now);
         assert!(meter.enter(left(5), (0, 1), now).is_ok());
     }
 
@@ -156,12 +156,12 @@ mod tests {
                 } else if !running.is_empty() {
                     let (held, cost) = running.swap_remove(which.index(running.len()));
                     spent += cost;
-                    meter.settle(held, None, now);
+                    meter.settle(held, 0, now);
                 }
             }
             for (held, cost) in running {
                 spent += cost;
-                meter.settle(held, None, now);
+                meter.settle(held, 0, now);
             }
             prop_assert!(spent < budget + 50, "{spent} of {budget}");
             prop_assert_eq!(meter.held, 0);

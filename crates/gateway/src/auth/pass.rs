@@ -1,7 +1,7 @@
 //! Leave to make one call, and what comes back of it.
 //!
-//! A call reserves what it may take before it begins; when it ends, the reservation gives way to what it took. Where nobody counted,
-//! what it was thought to take stands, but for a call that got nothing. The end is told to [`Settle`], which comes after the other
+//! A call reserves what it may take before it begins; when it ends, the reservation gives way to what its attempts took: as providers
+//! counted it, and estimated where none did. The end is told to [`Settle`], which comes after the other
 //! clerks: what a call cost is booked before it is no longer held.
 
 use std::{
@@ -11,7 +11,7 @@ use std::{
 };
 
 use http::StatusCode;
-use outrigger::{Notice, Outcome};
+use outrigger::Notice;
 
 use super::{Key, entry::Budget, meter::Held};
 use crate::clerk::{Clerk, Subject};
@@ -40,8 +40,8 @@ impl Pass {
         self.key.entry.budget_usd
     }
 
-    /// The call is over and took so many tokens, or as many as it was thought to take. Only the first word counts.
-    fn settle(&self, tokens: Option<u64>, now: Instant) {
+    /// The call is over and took so many tokens. Only the first word counts.
+    fn settle(&self, tokens: u64, now: Instant) {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(held) = held {
             self.key.meter().settle(held, tokens, now);
@@ -51,7 +51,7 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        self.settle(Some(0), Instant::now());
+        self.settle(0, Instant::now());
     }
 }
 
@@ -67,19 +67,14 @@ pub(crate) struct Settle;
 
 impl Clerk for Settle {
     fn notice(&self, subject: &Subject, notice: &Notice) {
-        if let (Some(pass), Notice::CallEnded { outcome, usage, .. }) = (&subject.pass, notice) {
-            let counted = usage.map(|usage| usage.input.saturating_add(usage.output));
-            let tokens = match outcome {
-                Outcome::Error | Outcome::Refused => Some(counted.unwrap_or(0)),
-                _ => counted,
-            };
-            pass.settle(tokens, Instant::now());
+        if let (Some(pass), Notice::CallEnded { bill, .. }) = (&subject.pass, notice) {
+            pass.settle(bill.map_or(0, |bill| bill.tokens()), Instant::now());
         }
     }
 
     fn failed(&self, subject: &Subject, _status: StatusCode, _code: &str) {
         if let Some(pass) = &subject.pass {
-            pass.settle(Some(0), Instant::now());
+            pass.settle(0, Instant::now());
         }
     }
 }

@@ -76,7 +76,9 @@ function totals(status) {
   fillBar(find("budget-bar").firstChild, budget ? budget.balance / Math.max(1, budget.capacity) : 1);
   const minute = sum("requests_per_minute");
   say(find("cost"), dollars(sum("cost_usd")));
-  say(find("cost-note"), `${count(minute)} attempts in the last minute`);
+  const estimated = sum("estimated_usd");
+  const guess = estimated > 0 ? `${dollars(estimated)} of it estimated, ` : "";
+  say(find("cost-note"), `${guess}${count(minute)} attempts in the last minute`);
 }
 
 /** Never `100 %` while one is missing. */

@@ -16,7 +16,7 @@ pub(super) struct Ledger(Arc<Mutex<Accounts>>);
 pub(super) struct Accounts {
     /// Attempts by region, those that a hang-up ended included.
     pub(super) attempts: BTreeMap<String, u64>,
-    /// In USD.
+    /// In USD, estimated where a hang-up left nothing to count.
     pub(super) cost: f64,
 }
 
@@ -30,12 +30,9 @@ impl Ledger {
 impl Observer for Ledger {
     fn notice(&self, notice: &Notice) {
         let mut accounts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match notice {
-            Notice::AttemptEnded { route, .. } => {
-                *accounts.attempts.entry(route.region.to_string()).or_default() += 1;
-            }
-            Notice::CallEnded { cost_usd, .. } => accounts.cost += cost_usd.unwrap_or(0.0),
-            _ => {}
+        if let Notice::AttemptEnded { route, bill, .. } = notice {
+            *accounts.attempts.entry(route.region.to_string()).or_default() += 1;
+            accounts.cost += bill.and_then(|bill| bill.cost_usd).unwrap_or(0.0);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The sums of a ledger and the rows they are kept as: pure, with the time as an argument.
 //!
 //! There are three kinds of rows: what a key cost on a day (UTC), what the period at hand of a key's budget cost, and what a provider's
-//! answers for a model cost on a day. A period that has no row yet (its length is new in the file) begins with what the days in it
+//! attempts for a model cost on a day. A period that has no row yet (its length is new in the file) begins with what the days in it
 //! cost where it is whole days long, and else with nothing. Days are kept for [`KEPT`] and periods for as long as they last, so the
 //! books grow with the number of names in the file and not with that of calls.
 
@@ -25,7 +25,7 @@ const DAY: Duration = Duration::from_secs(DAY_SECS);
 /// A row to write: its name and what stands in it; nothing where it goes.
 pub(super) type Row = (Vec<u8>, Option<Vec<u8>>);
 
-/// What something cost.
+/// What an attempt cost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cost<'a> {
     pub(super) key: &'a str,
@@ -34,8 +34,8 @@ pub(super) struct Cost<'a> {
     pub(super) provider: &'a str,
     pub(super) model: &'a str,
     pub(super) nano_usd: u64,
-    /// Nobody counted it: it is what it is thought to have cost.
-    pub(super) is_estimate: bool,
+    /// The part of it that nobody counted: what that is thought to have cost.
+    pub(super) estimated: u64,
     pub(super) usage: Usage,
 }
 
@@ -64,7 +64,7 @@ struct PeriodSum {
     nano_usd: u64,
 }
 
-/// What a provider's answers for a model cost on a day.
+/// What a provider's attempts for a model cost on a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Line {
     pub(super) nano_usd: u64,
@@ -230,7 +230,7 @@ impl Line {
     fn add(&mut self, cost: &Cost<'_>) {
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
         add(&mut self.nano_usd, cost.nano_usd);
-        add(&mut self.estimated, if cost.is_estimate { cost.nano_usd } else { 0 });
+        add(&mut self.estimated, cost.estimated.min(cost.nano_usd));
         add(&mut self.bookings, 1);
         add(&mut self.input, cost.usage.input);
         add(&mut self.output, cost.usage.output);
@@ -260,7 +260,7 @@ mod tests {
             provider: "p",
             model: "m",
             nano_usd,
-            is_estimate: false,
+            estimated: nano_usd / 3,
             usage: Usage::new(3, 4),
         }
     }

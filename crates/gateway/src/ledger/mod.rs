@@ -1,7 +1,7 @@
 //! The ledger: what calls have cost, by caller's key, provider and model, over restarts where there is a place to keep it.
 //!
-//! A cost is booked when it is known, on the call's own task and before the answer's last byte, so a caller that has an answer has it
-//! booked. Each booking writes the new totals, handed to the operating system there and then: they outlive the process, however it
+//! Each attempt is booked when it ends, under its own provider, on the call's own task and before the answer's last byte: so a caller that
+//! has an answer has it booked, and what hung-up, retried and hedged calls cost is booked too. Each booking writes the new totals, handed to the operating system there and then: they outlive the process, however it
 //! ends. Once a second a thread has the disk keep them, so that they outlive the machine but for that second. A write that
 //! fails spoils no answer: it is logged and counted, the totals go on in memory, and the next booking writes them again.
 //!
@@ -172,9 +172,8 @@ impl Spent for Ledger {
 
 impl Clerk for Ledger {
     fn notice(&self, subject: &Subject, notice: &Notice) {
-        let Notice::CallEnded { model, route: Some(route), usage, cost_usd: Some(usd), .. } = notice else {
-            return;
-        };
+        let Notice::AttemptEnded { model, route, bill: Some(bill), .. } = notice else { return };
+        let Some(usd) = bill.cost_usd else { return };
         let pass = subject.pass.as_deref();
         self.book(
             &Cost {
@@ -182,9 +181,9 @@ impl Clerk for Ledger {
                 every: pass.and_then(|pass| pass.budget()).map(|budget| budget.every),
                 provider: &route.provider,
                 model,
-                nano_usd: books::nano_usd(*usd),
-                is_estimate: false,
-                usage: usage.unwrap_or_default(),
+                nano_usd: books::nano_usd(usd),
+                estimated: books::nano_usd(bill.estimated_usd),
+                usage: bill.usage,
             },
             SystemTime::now(),
         );

@@ -51,7 +51,7 @@ struct OfBudget {
     ends_in_s: u64,
 }
 
-/// What a provider's answers for a model cost on a day.
+/// What a provider's attempts for a model cost on a day.
 #[derive(Debug, Serialize)]
 struct OfDay {
     day: String,
@@ -60,6 +60,7 @@ struct OfDay {
     cost_usd: f64,
     /// The part of it that no provider counted.
     estimated_usd: f64,
+    /// Attempts that cost something.
     bookings: u64,
     input_tokens: u64,
     output_tokens: u64,

@@ -49,7 +49,7 @@ fn wall() -> SystemTime {
 
 fn cost(nano_usd: u64) -> Cost<'static> {
     let usage = Usage::new(1, 1);
-    Cost { key: "a", every: Some(DAY), provider: "p", model: "m", nano_usd, is_estimate: false, usage }
+    Cost { key: "a", every: Some(DAY), provider: "p", model: "m", nano_usd, estimated: 0, usage }
 }
 
 #[test]

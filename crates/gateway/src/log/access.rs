@@ -54,6 +54,7 @@ impl Clerk for AccessLog {
             tokens_in = story.usage.map(|usage| usage.input),
             tokens_out = story.usage.map(|usage| usage.output),
             cost_usd = story.cost_usd,
+            estimated_usd = Some(story.estimated_usd).filter(|usd| *usd > 0.0),
             total_ms = ms(story.ended.saturating_duration_since(subject.began)),
             first_token_ms = story.first_token.map(ms),
             overhead_ms = ms(story.own_time(subject.began)),

@@ -8,7 +8,9 @@ mod page;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use outrigger::{Api, CallError, Client, Notice, Outcome, Route, engine::DeploymentStatus, wire::Usage};
+use outrigger::{
+    Api, Bill, CallError, Client, Notice, Outcome, Route, engine::DeploymentStatus, wire::Usage,
+};
 
 use self::{
     family::{Family, Label, Sizes, Sum},
@@ -59,6 +61,7 @@ pub(crate) struct Metrics {
     advised: Family<3, Sum>,
     tokens: Family<2, Sum>,
     cost: Family<2, Sum>,
+    estimated: Family<2, Sum>,
     overhead: Family<0, Sizes>,
     first_token: Family<3, Sizes>,
     duration: Family<4, Sizes>,
@@ -114,7 +117,12 @@ impl Metrics {
             cost: Family::counter(
                 "outrigger_cost_usd_total",
                 [provider, model],
-                "Cost in USD, where the price is known.",
+                "Cost in USD of all attempts, where the price is known; what no provider counted is estimated.",
+            ),
+            estimated: Family::counter(
+                "outrigger_cost_estimated_usd_total",
+                [provider, model],
+                "The part of outrigger_cost_usd_total that no provider counted.",
             ),
             overhead: overhead_times(),
             first_token: first_token_times(),
@@ -127,12 +135,15 @@ impl Metrics {
     /// Counts what the client tells.
     pub(crate) fn notice(&self, notice: &Notice) {
         match notice {
-            Notice::AttemptEnded { route, class, first_token, .. } => {
-                let [provider, region, model] = place(route);
+            Notice::AttemptEnded { model, route, class, first_token, bill, .. } => {
+                let [provider, region, upstream] = place(route);
                 let class = class.map_or("success", |class| class.as_str());
-                self.attempts.add([provider, region, model, class.into()], 1.0);
+                self.attempts.add([provider, region, upstream, class.into()], 1.0);
                 if let Some(first_token) = first_token {
                     self.first_token.add(place(route), first_token.as_secs_f64());
+                }
+                if let Some(bill) = bill {
+                    self.billed(&route.provider, model, bill);
                 }
             }
             Notice::Failover { from, to, class, .. } => {
@@ -145,28 +156,23 @@ impl Metrics {
                 self.transitions.add([provider, region, model, to.as_str().into()], 1.0);
             }
             Notice::FailoverAdvised { route, .. } => self.advised.add(place(route), 1.0),
-            Notice::CallEnded { model, outcome, route, usage, cost_usd, .. } => {
-                self.call_ended(model, *outcome, route.as_ref(), *usage, *cost_usd);
-            }
+            Notice::CallEnded { model, outcome, usage, .. } => self.call_ended(model, *outcome, *usage),
             _ => {}
         }
     }
 
-    fn call_ended(
-        &self,
-        model: &Arc<str>,
-        outcome: Outcome,
-        route: Option<&Route>,
-        usage: Option<Usage>,
-        cost_usd: Option<f64>,
-    ) {
+    fn billed(&self, provider: &Arc<str>, model: &Arc<str>, bill: &Bill) {
+        let Some(cost) = bill.cost_usd else { return };
+        self.cost.add([provider.into(), model.into()], cost);
+        if bill.estimated_usd > 0.0 {
+            self.estimated.add([provider.into(), model.into()], bill.estimated_usd);
+        }
+    }
+
+    fn call_ended(&self, model: &Arc<str>, outcome: Outcome, usage: Option<Usage>) {
         self.requests.add([model.into(), outcome.as_str().into()], 1.0);
         for (kind, count) in usage.iter().flat_map(kinds).filter(|(_, count)| *count > 0) {
             self.tokens.add([model.into(), kind.into()], count_of(count));
-        }
-        if let Some(cost) = cost_usd {
-            let provider = route.map_or(Label::Word(""), |route| Label::from(&route.provider));
-            self.cost.add([provider, model.into()], cost);
         }
     }
 
@@ -240,6 +246,7 @@ impl Metrics {
         self.advised.write(&mut page);
         self.tokens.write(&mut page);
         self.cost.write(&mut page);
+        self.estimated.write(&mut page);
         self.overhead.write(&mut page);
         self.first_token.write(&mut page);
         self.duration.write(&mut page);

@@ -36,6 +36,7 @@ const REGION: &str = "outrigger.region";
 const OUTCOME: &str = "outrigger.outcome";
 const ATTEMPTS: &str = "outrigger.attempts";
 const COST: &str = "outrigger.cost_usd";
+const ESTIMATED: &str = "outrigger.estimated_usd";
 const CALLER: &str = "outrigger.caller";
 const REQUEST: &str = "outrigger.request.id";
 const CODE: &str = "outrigger.error.code";
@@ -101,6 +102,7 @@ pub(super) fn of_request(
         set(some(CACHE_WRITTEN, usage.cache_write));
     }
     set(story.cost_usd.map(|cost| KeyValue::new(COST, cost)));
+    set((story.estimated_usd > 0.0).then(|| KeyValue::new(ESTIMATED, story.estimated_usd)));
     set(story.status.map(|status| KeyValue::new(STATUS, i64::from(status.as_u16()))));
     set(story.code.clone().map(|code| KeyValue::new(CODE, code)));
     set(story.error_type().map(|error| KeyValue::new(ERROR_TYPE, error)));

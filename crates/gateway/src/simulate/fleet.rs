@@ -11,7 +11,7 @@ use std::{
 
 use outrigger::{
     BuildError, Notice, Outcome,
-    engine::{Action, AttemptFailure, CallId, Check, Engine, Event, Mode, Plan},
+    engine::{Action, AttemptFailure, CallId, Check, Engine, Event, Heard, Mode, Plan},
     policy::Finish,
     wire::{Class, Headroom},
 };
@@ -194,7 +194,7 @@ impl<'a> Fleet<'a> {
         let Some(known) = self.call(client, call) else { return };
         let (question, hang_ups) = (known.question, known.hang_ups + 1);
         self.drop_attempts(client, call, None);
-        self.tell(client, Event::Cancelled { call: CallId(call), usage: None });
+        self.tell(client, Event::Cancelled { call: CallId(call), reading: None });
         let asks = self.questions.get(question).and_then(|question| question.patience).map_or(1, |_| ASKS);
         if hang_ups < asks {
             self.ask(question, hang_ups);
@@ -227,7 +227,7 @@ impl<'a> Fleet<'a> {
             Happens::Head => Event::Head { call: call_id, attempt, headroom: Headroom::default() },
             Happens::Speaks => Event::Speaking { call: call_id, attempt },
             Happens::Content => Event::Content { call: call_id, attempt },
-            Happens::Whole => Event::Answered { call: call_id, attempt, usage: None },
+            Happens::Whole => Event::Answered { call: call_id, attempt, heard: Heard::default() },
             Happens::Fails(failure) => Event::Failed { call: call_id, attempt, failure: failed(&failure) },
             Happens::Breaks(class, _) => {
                 let failure = AttemptFailure::new(class);

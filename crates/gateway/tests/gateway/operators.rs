@@ -45,6 +45,7 @@ async fn the_status_has_every_key_of_its_contract() {
         "attempts",
         "failures",
         "cost_usd",
+        "estimated_usd",
     ];
     for key in keys {
         assert!(deployment.get(key).is_some(), "{key} in {deployment}");

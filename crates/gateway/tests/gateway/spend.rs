@@ -4,9 +4,11 @@ use std::{
     path::{Path, PathBuf},
     process::{Output, Stdio},
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use serde_json::Value;
+use sim::{Fault, Server, When};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -14,7 +16,7 @@ use tokio::{
 
 use crate::{
     keys::Made,
-    support::{Gateway, Reply, file, find, outrigger, post, question, soon},
+    support::{Gateway, Reply, file, find, outrigger, post, question, soon, two_regions},
 };
 
 const PATH: &str = "/v1/chat/completions";
@@ -221,4 +223,124 @@ async fn the_account_tells_each_key_and_its_budget() {
     let (spent, today) = (number(&after[0]["budget"]["spent_usd"]), number(&after[0]["today_usd"]));
     assert!(spent > 0.0 && (spent - today).abs() <= 1e-6, "{after:?}");
     assert!(number(&after[1]["today_usd"]) > today, "{after:?}");
+}
+
+/// Asks for a stream that does not count, and hangs up once a few words are here.
+async fn ask_and_hang_up(gateway: &Gateway, headers: &str) {
+    let mut connection = TcpStream::connect(gateway.listen).await.unwrap();
+    connection.write_all(post(PATH, headers, &question(true)).as_bytes()).await.unwrap();
+    let mut seen = Vec::new();
+    soon(async {
+        while seen.windows(11).filter(|window| *window == b"\"content\":\"").count() < 4 {
+            assert!(connection.read_buf(&mut seen).await.unwrap() > 0, "{}", String::from_utf8_lossy(&seen));
+        }
+    })
+    .await;
+}
+
+/// Slow enough that a caller can hang up amid an answer.
+fn slowly(gateway: &Gateway) {
+    for region in ["us-east", "eu-west"] {
+        let fault = Fault::SlowTokens { delay: Duration::from_millis(100) };
+        gateway.world().inject(region, fault, When::always()).unwrap();
+    }
+}
+
+/// What operators are told of spend, once so much is booked.
+async fn spend_of(gateway: &Gateway, bookings: u64) -> Value {
+    soon(async {
+        loop {
+            let spend = spend(gateway).await;
+            if sums(&spend).0 >= bookings {
+                return spend;
+            }
+        }
+    })
+    .await
+}
+
+/// **Whoever hangs up has it booked, once**: what it heard is estimated, and outlives a kill. Fails if a hang-up costs nothing, or
+/// is booked at its end and at its attempt's.
+#[tokio::test]
+async fn a_hang_up_is_booked_and_outlives_a_kill() {
+    let state = state();
+    let mut gateway = Gateway::start(&kept_in(&state)).await;
+    slowly(&gateway);
+    ask_and_hang_up(&gateway, "").await;
+    let before = spend_of(&gateway, 1).await;
+    let day = &before["days"][0];
+    assert_eq!(
+        (&day["provider"], &day["model"], &day["bookings"]),
+        (&"holysheep".into(), &"chat".into(), &1.into())
+    );
+    assert!(day["estimated_usd"].as_f64().unwrap() > 0.0, "{before}");
+    assert_eq!(day["estimated_usd"], day["cost_usd"], "nobody counted any of it");
+    assert!(day["input_tokens"].as_u64() > Some(0) && day["output_tokens"].as_u64() >= Some(4), "{before}");
+    let metrics = gateway.metrics().await;
+    let labels = "{provider=\"holysheep\",model=\"chat\"}";
+    assert!(metrics.contains(&format!("outrigger_cost_estimated_usd_total{labels} ")), "{metrics}");
+    let status = gateway.operate("GET", "/status", "").await.json();
+    assert!(
+        status["deployments"].as_array().unwrap().iter().any(|at| at["estimated_usd"].as_f64() > Some(0.0))
+    );
+    gateway.child.start_kill().unwrap();
+    soon(gateway.child.wait()).await.unwrap();
+    let again = Gateway::start(&kept_in(&state)).await;
+    assert_eq!(spend(&again).await["days"], before["days"]);
+}
+
+/// **Hung-up streams eat a budget.** Fails if a key can have as many beginnings as it likes for nothing.
+#[tokio::test]
+async fn a_budget_is_eaten_by_streams_that_are_hung_up() {
+    let made = Made::new("team-a", "budget_usd = { amount = 0.000001, every = \"3650d\" }").await;
+    let gateway = Gateway::start(&(kept_in(&state()) + &made.entry)).await;
+    slowly(&gateway);
+    ask_and_hang_up(&gateway, &made.bearer()).await;
+    let spend = spend_of(&gateway, 1).await;
+    assert_eq!(spend["keys"][0]["key"], "team-a");
+    assert_eq!(gateway.ask(&made.bearer()).await.code(), "budget_exceeded");
+}
+
+/// **What nobody counted is settled too.** A minute of tokens has room for what an uncounted answer is thought to have taken, and not
+/// for the most that it might have. Fails if a stream without usage holds its whole reservation.
+#[tokio::test]
+async fn a_minutes_tokens_are_settled_by_the_estimate() {
+    let made = Made::new("team-a", "tokens_per_minute = 1000").await;
+    let gateway = Gateway::start(&made.entry).await;
+    let body = question(true).replace("\"model\"", "\"max_tokens\":700,\"model\"");
+    for round in 0..3 {
+        let reply = gateway.post(PATH, &made.bearer(), &body).await;
+        assert_eq!(reply.status, 200, "{round}: {}", reply.text());
+    }
+    // Some words of an answer each: far from nothing.
+    let most = question(false).replace("\"model\"", "\"max_tokens\":975,\"model\"");
+    assert_eq!(gateway.post(PATH, &made.bearer(), &most).await.code(), "rate_limit_exceeded");
+}
+
+/// **Each attempt is booked at its own place.** Attempts that a reset ended stand under their provider as an estimate, and the
+/// answer that came elsewhere under its own, as counted. Fails if a call's whole cost is its last provider's.
+#[tokio::test]
+async fn an_attempt_that_broke_is_booked_under_its_own_provider() {
+    let server = Server::start(two_regions()).await.unwrap();
+    let provider = |name: &str, region: &str| {
+        let url = server.base_url(region).unwrap();
+        format!("[providers.{name}]\ndialect = \"openai\"\napi_key = \"sk-secret\"\nbase_url = \"{url}\"\n")
+    };
+    let text = kept_in(&state())
+        + &provider("one", "us-east")
+        + &provider("two", "eu-west")
+        + "[models.chat]\ntargets = [{ provider = \"one\", model = \"gpt-4.1\" }, \
+           { provider = \"two\", model = \"gpt-4.1\", tier = 1 }]\n";
+    let gateway = Gateway::reading(outrigger(), server, &file(&text)).await;
+    gateway.world().inject("us-east", Fault::Reset, When::always()).unwrap();
+    assert_eq!(gateway.ask("").await.status, 200);
+    let spend = spend(&gateway).await;
+    let days = spend["days"].as_array().unwrap();
+    let of =
+        |name: &str| days.iter().find(|day| day["provider"] == name).unwrap_or_else(|| panic!("{spend}"));
+    let (one, two) = (of("one"), of("two"));
+    let asked = gateway.world().received("us-east").unwrap().len();
+    assert_eq!((&one["bookings"], &two["bookings"], days.len()), (&asked.into(), &1.into(), 2));
+    assert!(one["estimated_usd"].as_f64() > Some(0.0) && one["estimated_usd"] == one["cost_usd"], "{spend}");
+    assert!(two["cost_usd"].as_f64() > Some(0.0) && two["estimated_usd"] == 0.0, "{spend}");
 }

@@ -42,6 +42,7 @@ fn promised() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("outrigger_time_to_first_token_seconds", "histogram", place(&[])),
         ("outrigger_tokens_total", "counter", vec!["model", "kind"]),
         ("outrigger_cost_usd_total", "counter", vec!["provider", "model"]),
+        ("outrigger_cost_estimated_usd_total", "counter", vec!["provider", "model"]),
         ("outrigger_config_reloads_total", "counter", vec!["result"]),
         ("gen_ai_client_operation_duration_seconds", "histogram", gen_ai("error_type")),
         ("gen_ai_client_token_usage", "histogram", gen_ai("gen_ai_token_type")),
