@@ -72,7 +72,7 @@ mod tests {
     fn config(regions: &[(&str, &str)]) -> Config {
         let provider = regions
             .iter()
-            .fold(Provider::openai(), |provider, (region, url)| provider.region(region, url).unwrap());
+            .fold(Provider::openai(), |provider, (region, url)| provider.region(*region, url).unwrap());
         Config::new().provider("a", provider)
     }
 
