@@ -11,17 +11,14 @@ let parts = null;
 
 export function show(spend) {
   if (!parts) build();
-  const day = spend.days.length ? spend.days[0].day : null;
-  // The newest day that was booked may be yesterday: then nothing has been spent today.
-  const today = new Date(Date.now()).toISOString().slice(0, 10);
-  const places = spend.days.filter((line) => line.day === today);
+  const places = spend.days.filter((line) => line.day === spend.today);
   const sum = (lines, field) => lines.reduce((total, line) => total + line[field], 0);
   say(parts.today, dollars(spend.today_usd));
   const estimated = sum(places, "estimated_usd");
   say(parts.todayNote, estimated > 0 ? `${dollars(estimated)} of it estimated` : "since midnight UTC");
   say(parts.month, dollars(sum(spend.days, "cost_usd")));
   const monthly = sum(spend.days, "estimated_usd");
-  say(parts.monthNote, monthly > 0 ? `${dollars(monthly)} of it estimated` : day ? `since ${spend.days.at(-1).day}` : "nothing yet");
+  say(parts.monthNote, monthly > 0 ? `${dollars(monthly)} of it estimated` : spend.days.length ? `since ${spend.days.at(-1).day}` : "nothing yet");
   const kept = spend.kept === "disk" ? "Kept on disk." : "Kept in memory: forgotten at a restart.";
   say(find("spend-kept"), spend.failed_writes > 0 ? `▲ ${count(spend.failed_writes)} bookings could not be written: the log says why.` : kept);
   mark(find("spend-kept"), "data-state", spend.failed_writes > 0 ? "half" : "closed");

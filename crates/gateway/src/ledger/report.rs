@@ -21,6 +21,8 @@ pub(crate) struct Report {
     kept: &'static str,
     /// Bookings that could not be written.
     failed_writes: u64,
+    /// The day that it is, in UTC.
+    today: String,
     /// Since midnight UTC.
     today_usd: f64,
     keys: Vec<OfKey>,
@@ -110,6 +112,7 @@ impl Ledger {
                 .keeper
                 .as_ref()
                 .map_or(0, |keeper| keeper.state.failed.load(Ordering::Relaxed)),
+            today: written(today),
             today_usd: keys.iter().map(|key| key.today_usd).sum(),
             keys,
             days,

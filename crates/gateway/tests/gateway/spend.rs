@@ -223,6 +223,8 @@ async fn the_account_tells_each_key_and_its_budget() {
     let (spent, today) = (number(&after[0]["budget"]["spent_usd"]), number(&after[0]["today_usd"]));
     assert!(spent > 0.0 && (spent - today).abs() <= 1e-6, "{after:?}");
     assert!(number(&after[1]["today_usd"]) > today, "{after:?}");
+    let spend = gateway.operate("GET", "/spend", "").await.json();
+    assert_eq!(spend["today"], spend["days"][0]["day"], "{spend}");
 }
 
 /// Asks for a stream that does not count, and hangs up once a few words are here.
