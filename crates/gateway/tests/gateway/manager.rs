@@ -79,6 +79,30 @@ async fn a_manager_is_told_when_it_serves_and_when_it_ends() {
     assert_eq!(soon(gateway.child.wait()).await.unwrap().code(), Some(0));
 }
 
+/// **A reload is announced, and so is its end**, by the clock that systemd orders them by; and when it drains, that. Fails if a word is
+/// left out or comes out of turn, or if the time is another clock's.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_manager_is_told_of_a_reload_and_of_its_end() {
+    let now_us = || {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        now.tv_sec * 1_000_000 + now.tv_nsec / 1000
+    };
+    let manager = Manager::at_path("reload");
+    let mut gateway = manager.starts(None, "").await;
+    assert!(manager.hears().await.starts_with("READY=1"));
+    let before = now_us();
+    gateway.signal("HUP");
+    let reloading = manager.hears().await;
+    assert!(reloading.lines().any(|line| line == "RELOADING=1"), "{reloading}");
+    let since = reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC=")).unwrap();
+    assert!((before..=now_us()).contains(&since.parse().unwrap()), "{reloading}");
+    assert!(manager.hears().await.lines().any(|line| line == "READY=1"));
+    gateway.terminate();
+    assert!(manager.hears().await.lines().any(|line| line == "STOPPING=1"));
+    assert_eq!(soon(gateway.child.wait()).await.unwrap().code(), Some(0));
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_manager_may_have_an_abstract_name() {
