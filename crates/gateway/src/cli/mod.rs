@@ -25,7 +25,9 @@ use std::{fs, future::Future, net::SocketAddr, path::Path, process::ExitCode, ti
 
 use clap::{FromArgMatches as _, Parser, Subcommand};
 
-use crate::log;
+use tracing::Level;
+
+use crate::log::{self, beside};
 
 /// Looks up a variable of the environment.
 pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -87,7 +89,7 @@ pub(crate) fn run(env: Env<'_>) -> ExitCode {
     match done {
         Ok(code) => code,
         Err(Failed(message)) => {
-            out::note(format_args!("outrigger: {message}"));
+            beside::tell(Level::ERROR, message);
             ExitCode::FAILURE
         }
     }
@@ -138,10 +140,13 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// Says it when a port without keys is open to the network.
 fn warn_of_open_admin(admin: SocketAddr) {
     if !admin.ip().is_loopback() {
-        out::note(format_args!(
-            "warning: the admin port {admin} can be reached from other machines and has no keys; who reaches it can read and \
+        beside::tell(
+            Level::WARN,
+            format_args!(
+                "the admin port {admin} can be reached from other machines and has no keys; who reaches it can read and \
              change how this process stands. Keep it behind a firewall, or listen on 127.0.0.1"
-        ));
+            ),
+        );
     }
 }
 

@@ -66,8 +66,9 @@ pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
     file.may_serve()?;
     warn_of_open_admin(file.settings.admin);
     if args.log_prompts {
-        out::note(
-            "warning: --log-prompts: WHAT CALLERS WRITE TO MODELS IS WRITTEN INTO THIS LOG, up to 16 KiB a request. Whoever reads \
+        beside::tell(
+            Level::WARN,
+            "--log-prompts: WHAT CALLERS WRITE TO MODELS IS WRITTEN INTO THIS LOG, up to 16 KiB a request. Whoever reads \
              the log reads it; whatever keeps the log keeps it. Start without it when you have seen what you wanted to",
         );
     }

@@ -6,6 +6,7 @@
 //! A line never holds an answer or a key: no event here is given one. It holds a [`prompt`] only where the operator asked for that.
 
 pub(crate) mod access;
+pub(crate) mod beside;
 pub(crate) mod changes;
 mod level;
 pub(crate) mod prompt;
@@ -64,6 +65,7 @@ pub(crate) enum Format {
 pub(crate) fn start(options: &Options, env: Env<'_>) {
     let is_coloured = io::stderr().is_terminal() && env("NO_COLOR").is_none_or(|value| value.is_empty());
     let format = options.log_format;
+    beside::look(format);
     let queue = QUEUE.get_or_init(|| Queue::start(io::stderr(), move |missed| dropped(format, missed)));
     let levels = options.log_level.targets().clone();
     // A second one in the same process would be a mistake of ours; the first one goes on.
@@ -101,12 +103,18 @@ where
     tracing_subscriber::registry().with(levels).with(lines)
 }
 
-/// The line about lines that are not there: it cannot go the way of the others, which is full.
-fn dropped(format: Format, missed: u64) -> String {
-    const WHY: &str = "lines of this log were dropped: its reader is too slow";
+/// The time, as lines have it.
+fn now() -> String {
     let mut time = String::new();
     // Without a time it is a line still.
     let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+    time
+}
+
+/// The line about lines that are not there: it cannot go the way of the others, which is full.
+fn dropped(format: Format, missed: u64) -> String {
+    const WHY: &str = "lines of this log were dropped: its reader is too slow";
+    let time = now();
     match format {
         Format::Human => format!("{time}  WARN outrigger::log: {missed} {WHY}"),
         Format::Json => serde_json::json!({

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use sim::{Fault, When};
-use tokio::{io::AsyncReadExt, io::AsyncWriteExt, net::TcpStream};
+use tokio::{io::AsyncBufReadExt, io::AsyncReadExt, io::AsyncWriteExt, net::TcpStream};
 
 use crate::keys::Made;
 use crate::support::{Gateway, exchange, post, question, soon};
@@ -42,6 +42,47 @@ fn everywhere(gateway: &Gateway, fault: &Fault) {
     for region in ["us-east", "eu-west"] {
         gateway.world().inject(region, fault.clone(), When::always()).unwrap();
     }
+}
+
+/// **Every line is a document**, from the first one on: a doubt about the file, the addresses, the reason of the end. Fails if one is a sentence.
+#[tokio::test]
+async fn in_a_log_of_documents_every_line_is_one() {
+    let write = |name: &str, text: &str| {
+        let path = crate::support::folder().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let text = "[providers.a]\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:9/v1\"\n[models.chat]\ntargets = [{ provider = \"a\", model = \"x\" }]\n";
+    for (file, text, is_served) in
+        [("doubtful", format!("[fleet]\n{text}"), true), ("wrong", format!("nope = 1\n{text}"), false)]
+    {
+        let mut program = crate::support::outrigger();
+        program.env("OUTRIGGER_LOG_FORMAT", "json").env("OUTRIGGER_LOG", "off").kill_on_drop(true);
+        program.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config"]);
+        program.arg(write(file, &text)).stderr(std::process::Stdio::piped());
+        let mut child = program.spawn().unwrap();
+        let mut lines = tokio::io::BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut told = Vec::new();
+        while let Some(line) = soon(lines.next_line()).await.unwrap() {
+            let line: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            told.push((text_of(&line, "level"), text_of(&line, "message")));
+            if told.last().is_some_and(|(_, message)| message.starts_with("admin http://")) {
+                break;
+            }
+        }
+        let expected: &[(&str, &str)] = if is_served {
+            &[("WARN", "fleet"), ("INFO", "listening http://"), ("INFO", "admin http://")]
+        } else {
+            &[("ERROR", "nope")]
+        };
+        for (level, part) in expected {
+            assert!(told.iter().any(|(is, message)| is == level && message.contains(part)), "{told:?}");
+        }
+    }
+}
+
+fn text_of(line: &Value, name: &str) -> String {
+    text(line, name).to_owned()
 }
 
 /// **Who, what, where, how long, how dear.** Fails if a field that operators filter by has another name, or none.

@@ -232,7 +232,10 @@ pub(crate) async fn announced<R: tokio::io::AsyncRead + Unpin>(
 ) -> SocketAddr {
     let mut seen = String::new();
     while let Some(line) = soon(log.next_line()).await.unwrap() {
-        if let Some(url) = line.strip_prefix(&format!("{what} http://")) {
+        // Where the log is JSON, each line is.
+        let told: Value = serde_json::from_str(&line).unwrap_or_default();
+        let said = told["message"].as_str().unwrap_or(&line);
+        if let Some(url) = said.strip_prefix(&format!("{what} http://")) {
             return url.parse().unwrap();
         }
         seen.push_str(&line);
