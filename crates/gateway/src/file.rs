@@ -1,8 +1,10 @@
 //! The configuration file, read whole: the client's tables by the client, `[server]` and `[keys]` here.
 
+use std::io;
+
 use outrigger::{
     Config,
-    config::{Document, Fault, Faults, Path, Warning},
+    config::{Document, Fault, Faults, Path, Warning, read_file},
 };
 use serde::de::IgnoredAny;
 
@@ -32,7 +34,20 @@ impl File {
     /// # Errors
     /// Every fault of the file.
     pub(crate) fn read(text: &str, name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
-        let document = Document::parse(text, name, env)?;
+        Self::read_with(text, name, env, &read_file)
+    }
+
+    /// The same, where `files` reads those that values name.
+    ///
+    /// # Errors
+    /// Every fault of the file.
+    pub(crate) fn read_with(
+        text: &str,
+        name: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+        files: &dyn Fn(&std::path::Path) -> io::Result<String>,
+    ) -> Result<Self, Faults> {
+        let document = Document::parse_with(text, name, env, files)?;
         let server = document.table::<Settings>("server");
         let client = Config::from_document(&document, &OTHERS);
         let keys = keys(&document, client.as_ref().ok().map(|(config, _)| config));

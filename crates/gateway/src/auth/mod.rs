@@ -4,7 +4,7 @@
 //! What is asked is known later, and so [`Key::allow`] and [`Keys::enter`] come after. A gateway without keys lets everyone in, which is why it
 //! listens on the loopback address only unless told otherwise.
 
-mod digest;
+pub(crate) mod digest;
 pub(crate) mod entry;
 mod find;
 mod meter;

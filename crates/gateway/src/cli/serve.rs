@@ -10,9 +10,9 @@ use std::{
 
 use clap::Args as ClapArgs;
 use outrigger::{Client, Room};
-use tracing::info;
+use tracing::{Level, info};
 
-use super::{Env, Failed, block_on, out, warn_of_open_admin};
+use super::{Env, Failed, block_on, warn_of_open_admin};
 #[cfg(feature = "otel")]
 use crate::otel::Tracing;
 #[cfg(not(feature = "otel"))]
@@ -24,7 +24,7 @@ use crate::{
     file::File,
     ledger::Ledger,
     load::Load,
-    log::{self, access::AccessLog, changes},
+    log::{self, access::AccessLog, beside, changes},
     reload::{self, Read, Reloader, Source},
     replay::Recorder,
     server::{self, Parts, Running},
@@ -59,9 +59,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
     log::start(&args.log, env);
     let source = Source { path: args.config.clone(), listen: args.listen, admin: args.admin };
-    let Read { text, mut file } = source.read(env).map_err(|faults| faults.join("\n"))?;
+    let Read { made_of, mut file } = source.read(env).map_err(|faults| faults.join("\n"))?;
     for warning in &file.warnings {
-        out::note(format_args!("warning: {warning}"));
+        beside::tell(Level::WARN, warning);
     }
     file.may_serve()?;
     warn_of_open_admin(file.settings.admin);
@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
     let fixed = file.settings.clone();
     file.settings.max_connections = affordable(file.settings.max_connections);
     let supervisor = Supervisor::of(env);
-    let start = Start { source, text, file, fixed, supervisor, tells_prompts: args.log_prompts };
+    let start = Start { source, made_of, file, fixed, supervisor, tells_prompts: args.log_prompts };
     let recorder = args.record.as_deref().map(record).transpose()?;
     let ledger = Arc::new(Ledger::open(&start.file.settings.state_dir, SystemTime::now())?);
     let done = block_on(serve(start, (recorder.clone(), Arc::clone(&ledger)), env));
@@ -95,10 +95,13 @@ fn record(path: &Path) -> Result<Arc<Recorder>, String> {
 fn affordable(wanted: u32) -> u32 {
     let affordable = descriptors::afford(wanted, descriptors::raise());
     if affordable < wanted {
-        out::note(format_args!(
-            "warning: this process may open too few files for server.max_connections = {wanted}; it takes on {affordable}. \
+        beside::tell(
+            Level::WARN,
+            format_args!(
+                "this process may open too few files for server.max_connections = {wanted}; it takes on {affordable}. \
              Raise the limit (ulimit -Hn, or LimitNOFILE= in a systemd unit)"
-        ));
+            ),
+        );
     }
     affordable
 }
@@ -106,7 +109,7 @@ fn affordable(wanted: u32) -> u32 {
 /// What the gateway starts with.
 struct Start {
     source: Source,
-    text: String,
+    made_of: reload::Parts,
     file: File,
     /// The settings as the file and the flags have them.
     fixed: Settings,
@@ -119,14 +122,14 @@ async fn serve(
     (recorder, ledger): (Option<Arc<Recorder>>, Arc<Ledger>),
     env: Env<'_>,
 ) -> Result<ExitCode, Failed> {
-    let Start { source, text, file, fixed, supervisor, tells_prompts } = start;
+    let Start { source, made_of, file, fixed, supervisor, tells_prompts } = start;
     let (mut signals, hang_ups) = (Signals::listen()?, HangUps::listen()?);
     let watch = Watch::new();
     let tracing = Tracing::start(env, &file.config)?.map(Arc::new);
     let max_held = usize::try_from(file.settings.max_held_answer.0).unwrap_or(usize::MAX);
     let load = Load::of(&file.settings);
     let client = Client::builder()
-        .config(file.config.clone())
+        .config(file.config)
         .observer(watch.clone())
         .observer(changes::tell)
         .max_held_answer(max_held)
@@ -158,13 +161,12 @@ async fn serve(
         watch,
         tracing: tracing.clone(),
         supervisor: supervisor.clone(),
-        text,
-        config: file.config,
+        made_of,
         fixed,
     };
     drop(tokio::spawn(reloader.run(hang_ups, ordered)));
-    out::note(format_args!("listening {}", running.listen_url()));
-    out::note(format_args!("admin {}", running.admin_url()));
+    beside::tell(Level::INFO, format_args!("listening {}", running.listen_url()));
+    beside::tell(Level::INFO, format_args!("admin {}", running.admin_url()));
     supervisor.ready();
     drop(tokio::spawn(supervisor.clone().feed_watchdog()));
     signals.next().await;

@@ -1,18 +1,20 @@
 //! Another configuration while the gateway runs: on SIGHUP, on `POST /reload`, and when the file changes.
 //!
-//! One task does it, one reload after the other. File, environment and secret files are read again, and flags lie over the file
-//! as they did at the start. What has a fault changes nothing: the old configuration stays, and the faults are told to whoever
+//! One task does it, one reload after the other. The file and the files of secrets that it names are read again, and watched; flags lie
+//! over the file as they did at the start. What has a fault changes nothing: the old configuration stays, and the faults are told to whoever
 //! asked, to the log, to the metrics and to `/events`.
 
 mod watched;
 
 use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use outrigger::{Client, Config};
+use outrigger::{Client, config::read_file};
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
@@ -24,7 +26,13 @@ use crate::otel::Tracing;
 #[cfg(not(feature = "otel"))]
 use crate::untraced::Tracing;
 use crate::{
-    auth::Keys, cli, file::File, live::Live, settings::Settings, signals::HangUps, supervisor::Supervisor,
+    auth::{Keys, digest::Digest},
+    cli,
+    file::File,
+    live::Live,
+    settings::Settings,
+    signals::HangUps,
+    supervisor::Supervisor,
     watch::Watch,
 };
 
@@ -40,12 +48,15 @@ pub(crate) struct Source {
     pub(crate) admin: Option<SocketAddr>,
 }
 
-/// A configuration that was read, and the text of it.
+/// A configuration that was read, and what it was made of.
 #[derive(Debug)]
 pub(crate) struct Read {
-    pub(crate) text: String,
+    pub(crate) made_of: Parts,
     pub(crate) file: File,
 }
+
+/// The files that a configuration is made of, by what was in each: its own, and those of secrets. None: it could not be read.
+pub(crate) type Parts = BTreeMap<PathBuf, Option<Digest>>;
 
 impl Source {
     /// Reads it.
@@ -53,14 +64,46 @@ impl Source {
     /// # Errors
     /// Each fault, with its place where it has one.
     pub(crate) fn read(&self, env: cli::Env<'_>) -> Result<Read, Vec<String>> {
+        let parts = RefCell::default();
+        let file = self.read_noting(env, &parts)?;
+        Ok(Read { made_of: parts.into_inner(), file })
+    }
+
+    /// Reads it, and notes down which files that took, whatever comes of it.
+    fn read_noting(&self, env: cli::Env<'_>, parts: &RefCell<Parts>) -> Result<File, Vec<String>> {
+        let note = |path: &Path, content: Option<&str>| {
+            parts.borrow_mut().insert(path.to_owned(), content.map(|content| Digest::of(content.as_bytes())));
+        };
+        note(&self.path, None);
         let text = cli::read(&self.path).map_err(|failed| vec![failed.message().to_owned()])?;
-        let name = self.path.display().to_string();
-        let mut file = File::read(&text, &name, env)
+        note(&self.path, Some(&text));
+        let secret = |path: &Path| {
+            let content = read_file(path);
+            note(path, content.as_deref().ok());
+            content
+        };
+        let mut file = File::read_with(&text, &self.path.display().to_string(), env, &secret)
             .map_err(|faults| faults.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>())?;
         file.settings.listen = self.listen.unwrap_or(file.settings.listen);
         file.settings.admin = self.admin.unwrap_or(file.settings.admin);
-        Ok(Read { text, file })
+        Ok(file)
     }
+
+    /// Reads it to the end of what there is to know: also where its files lie.
+    fn look(&self, env: cli::Env<'_>) -> Looked {
+        let parts = RefCell::default();
+        let file = self.read_noting(env, &parts);
+        let made_of = parts.into_inner();
+        let folders = made_of.keys().flat_map(|path| watched::folders(path)).collect();
+        Looked { folders, read: file.map(|file| Read { made_of, file }) }
+    }
+}
+
+/// What a look at the files came to.
+struct Looked {
+    /// Where they are named, and where they lie.
+    folders: BTreeSet<PathBuf>,
+    read: Result<Read, Vec<String>>,
 }
 
 /// What asks for a reload.
@@ -114,8 +157,7 @@ pub(crate) struct Reloader {
     pub(crate) tracing: Option<Arc<Tracing>>,
     pub(crate) supervisor: Supervisor,
     /// What holds.
-    pub(crate) text: String,
-    pub(crate) config: Config,
+    pub(crate) made_of: Parts,
     /// What was fixed at the start, as the file and the flags had it.
     pub(crate) fixed: Settings,
 }
@@ -129,7 +171,7 @@ impl std::fmt::Debug for Reloader {
 impl Reloader {
     /// Reloads whenever it is asked to, for as long as the process lives.
     pub(crate) async fn run(mut self, mut hang_ups: HangUps, mut orders: mpsc::Receiver<Order>) {
-        let watched = Watched::start(&self.source.path);
+        let mut watched = Watched::start();
         let mut refused = Vec::new();
         loop {
             let (trigger, order) = tokio::select! {
@@ -137,18 +179,20 @@ impl Reloader {
                 Some(order) = orders.recv() => (Trigger::Request, Some(order)),
                 () = watched.changed() => (Trigger::File, None),
             };
-            let read = self.read().await;
+            let Looked { folders, read } = self.look().await;
+            watched.follow(folders);
             if trigger == Trigger::File && self.is_known(&read, &refused) {
-                debug!("the configuration file was touched, and says what it said");
+                debug!("a file of the configuration was touched, and says what it said");
                 if read.is_ok() {
                     refused.clear();
                 }
                 continue;
             }
             self.supervisor.reloading();
+            let changed = self.changed(&read);
             let reloaded = self.take(read);
             self.supervisor.ready();
-            self.tell(trigger, &reloaded);
+            self.tell(trigger, changed.as_deref(), &reloaded);
             refused.clone_from(&reloaded.faults);
             if let Some(order) = order {
                 // Whoever asked may have gone away meanwhile.
@@ -158,18 +202,29 @@ impl Reloader {
     }
 
     /// Files may hang (a network's), so they are read where that keeps nobody waiting.
-    async fn read(&self) -> Result<Read, Vec<String>> {
+    async fn look(&self) -> Looked {
         let source = self.source.clone();
-        let read = tokio::task::spawn_blocking(move || source.read(&|name| std::env::var(name).ok()));
-        read.await.unwrap_or_else(|error| Err(vec![error.to_string()]))
+        let look = tokio::task::spawn_blocking(move || source.look(&|name| std::env::var(name).ok()));
+        look.await.unwrap_or_else(|error| Looked {
+            folders: watched::folders(&self.source.path),
+            read: Err(vec![error.to_string()]),
+        })
     }
 
     /// Whether this is what holds already, or was refused a moment ago.
     fn is_known(&self, read: &Result<Read, Vec<String>>, refused: &[String]) -> bool {
         match read {
-            Ok(read) => read.text == self.text && read.file.config == self.config,
+            Ok(read) => read.made_of == self.made_of,
             Err(faults) => faults == refused,
         }
+    }
+
+    /// The names of the files that say something else than those which hold, for the log.
+    fn changed(&self, read: &Result<Read, Vec<String>>) -> Option<String> {
+        let made_of = &read.as_ref().ok()?.made_of;
+        let differ = made_of.iter().filter(|&(path, said)| self.made_of.get(path) != Some(said));
+        let names: Vec<String> = differ.map(|(path, _)| path.display().to_string()).collect();
+        (!names.is_empty()).then(|| names.join(", "))
     }
 
     fn take(&mut self, read: Result<Read, Vec<String>>) -> Reloaded {
@@ -180,7 +235,7 @@ impl Reloader {
     }
 
     /// Goes by it, whole or not at all. Returns what is worth knowing.
-    fn swap(&mut self, Read { text, mut file }: Read) -> Result<Vec<String>, String> {
+    fn swap(&mut self, Read { made_of, mut file }: Read) -> Result<Vec<String>, String> {
         let mut warnings: Vec<String> = file.warnings.iter().map(ToString::to_string).collect();
         let name = self.source.path.display();
         for key in self.fixed.fixed_that_differ(&file.settings) {
@@ -194,17 +249,17 @@ impl Reloader {
         }
         self.keys.swap(file.keys);
         self.live.swap(file.settings);
-        (self.text, self.config) = (text, file.config);
+        self.made_of = made_of;
         Ok(warnings)
     }
 
-    fn tell(&self, trigger: Trigger, reloaded: &Reloaded) {
+    fn tell(&self, trigger: Trigger, changed: Option<&str>, reloaded: &Reloaded) {
         let trigger = trigger.as_str();
         for warning in &reloaded.warnings {
             warn!("{warning}");
         }
         if reloaded.is_ok() {
-            info!(trigger, "the configuration is reloaded");
+            info!(trigger, changed, "the configuration is reloaded");
         }
         for fault in &reloaded.faults {
             error!(trigger, %fault, "the configuration is not taken, the one before stays");
@@ -220,9 +275,4 @@ impl Reloader {
 /// As many as somebody reads; the log and whoever asked have all.
 fn first(all: &[String]) -> &[String] {
     all.get(..TOLD).unwrap_or(all)
-}
-
-/// The folder that a file is in.
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }

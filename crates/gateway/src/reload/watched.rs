@@ -1,11 +1,14 @@
-//! Whether the configuration file may have changed.
+//! Whether a file of the configuration may have changed.
 //!
-//! Its folder is watched and not the file itself: editors put a new file in the old one's place, and a Kubernetes ConfigMap's
-//! file is a link by way of `..data`, which is put in place as a whole. What changes there is not looked at here; whoever
-//! hears of it reads the file, and compares.
+//! Folders are watched and not the files themselves: editors put a new file in the old one's place, and the files of Kubernetes'
+//! ConfigMaps and Secrets are links by way of `..data`, which is put in place as a whole. So each folder is watched in which a link
+//! on the way to a file stands, and the one in which the file lies; after each look at the files anew, since a link may lead
+//! elsewhere by then. What changes there is not looked at here; whoever hears of it reads the files, and compares.
 
 use std::{
-    path::{Path, PathBuf},
+    collections::BTreeSet,
+    ffi::OsString,
+    path::{Component, Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -22,32 +25,66 @@ const QUIET: Duration = Duration::from_millis(200);
 /// A folder that is never quiet is looked at all the same.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// The folder of a file, watched.
+/// More links than the system itself would follow.
+const MOST_LINKS: usize = 40;
+
+/// The folders of files, watched.
 ///
 /// # Drop
 /// Ends the watch.
 #[derive(Debug)]
 pub(super) struct Watched {
     changed: Arc<Notify>,
-    _watcher: Option<RecommendedWatcher>,
+    watcher: Option<RecommendedWatcher>,
+    folders: BTreeSet<PathBuf>,
+    /// Those that cannot be watched, which is said once.
+    refused: BTreeSet<PathBuf>,
 }
 
 impl Watched {
-    /// Watches from now on. Where that cannot be, it is said once, and there is SIGHUP and `POST /reload`.
-    pub(super) fn start(path: &Path) -> Self {
+    /// Watches nothing yet, and knows nothing: the first look is due at once, since nobody has told what has changed since the start.
+    pub(super) fn start() -> Self {
         let changed = Arc::new(Notify::new());
-        let (named, lies) = folders(path);
-        let watcher = match watch(&named, lies.as_deref(), Arc::clone(&changed)) {
-            Ok(watcher) => Some(watcher),
-            Err(error) => {
-                let folder = named.display().to_string();
-                warn!(%folder, %error, "the configuration's folder cannot be watched; reload by SIGHUP or POST /reload");
-                None
+        let heard = Arc::clone(&changed);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // A failure may have cost events: then it is worth a look too.
+            if event.is_err() || event.is_ok_and(|event| may_change(event.kind)) {
+                heard.notify_one();
             }
-        };
-        // What has changed since the file was read for the start, nobody has told.
+        });
+        if let Err(error) = &watcher {
+            warn!(%error, "the configuration's files cannot be watched; reload by SIGHUP or POST /reload");
+        }
         changed.notify_one();
-        Self { changed, _watcher: watcher }
+        Self { changed, watcher: watcher.ok(), folders: BTreeSet::new(), refused: BTreeSet::new() }
+    }
+
+    /// Watches these folders from now on, and no others.
+    pub(super) fn follow(&mut self, wanted: BTreeSet<PathBuf>) {
+        let Some(watcher) = &mut self.watcher else { return };
+        for folder in self.folders.difference(&wanted) {
+            // One that has gone is watched no more.
+            drop(watcher.unwatch(folder));
+        }
+        self.folders.retain(|folder| wanted.contains(folder));
+        for folder in wanted {
+            if self.folders.contains(&folder) {
+                continue;
+            }
+            match watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    // What has changed there since the last look, nobody has told.
+                    self.changed.notify_one();
+                    self.folders.insert(folder);
+                }
+                // Where a file lay a moment ago it may lie no more, and its name has news of that.
+                Err(error) if folder.exists() && self.refused.insert(folder.clone()) => {
+                    let folder = folder.display().to_string();
+                    warn!(%folder, %error, "a folder of the configuration cannot be watched; reload by SIGHUP or POST /reload");
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     /// Returns when something has changed and it is quiet again.
@@ -65,28 +102,38 @@ impl Watched {
     }
 }
 
-fn watch(named: &Path, lies: Option<&Path>, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // A failure may have cost events: then it is worth a look too.
-        if event.is_err() || event.is_ok_and(|event| may_change(event.kind)) {
-            changed.notify_one();
+/// The folders in which a name may change its meaning: of each link on the way to a file, and of the file itself.
+pub(super) fn folders(file: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let Ok(file) = std::path::absolute(file) else { return found };
+    let (mut at, mut links) = (PathBuf::new(), 0);
+    let mut rest: Vec<OsString> = names(&file);
+    while let Some(name) = rest.pop() {
+        if name == ".." {
+            at.pop();
+            continue;
         }
-    })?;
-    watcher.watch(named, RecursiveMode::NonRecursive)?;
-    if let Some(lies) = lies {
-        let watched = watcher.watch(lies, RecursiveMode::NonRecursive);
-        // Where it lay a moment ago it may lie no more, and its name has news of that.
-        watched.or_else(|error| if lies.exists() { Err(error) } else { Ok(()) })?;
+        let folder = at.clone();
+        at.push(name);
+        let Some(target) = at.read_link().ok().filter(|_| links < MOST_LINKS) else {
+            if rest.is_empty() {
+                found.insert(folder);
+            }
+            continue;
+        };
+        links += 1;
+        // An absolute one begins anew: pushed onto a path, a root replaces it.
+        at.clone_from(&folder);
+        found.insert(folder);
+        rest.extend(names(&target));
     }
-    Ok(watcher)
+    found
 }
 
-/// Where it is named, and where it lies if it is a link to elsewhere.
-fn folders(path: &Path) -> (PathBuf, Option<PathBuf>) {
-    let named = super::folder(path).to_owned();
-    let lies = path.canonicalize().ok().map(|real| super::folder(&real).to_owned());
-    let other = lies.filter(|lies| named.canonicalize().ok().as_ref() != Some(lies));
-    (named, other)
+/// The parts of a path, the last one first.
+fn names(path: &Path) -> Vec<OsString> {
+    let parts = path.components().filter(|part| *part != Component::CurDir);
+    parts.rev().map(|part| part.as_os_str().to_owned()).collect()
 }
 
 /// Reading changes nothing; else our own looks would be news.
@@ -94,16 +141,43 @@ fn may_change(kind: EventKind) -> bool {
     !matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
     use super::*;
 
-    /// **A link that moves while it is looked at is watched all the same.** Fails if a folder that has gone since is a reason to
-    /// watch nothing.
+    /// **Each link on the way counts.** Fails if the folder of one of them is left out: a link put there anew would not be heard of.
     #[test]
-    fn where_it_lay_may_be_gone() {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        assert!(watch(here, Some(&here.join("gone")), Arc::default()).is_ok());
-        assert!(watch(&here.join("gone"), None, Arc::default()).is_err());
+    fn every_folder_that_can_change_what_a_name_means_is_watched() {
+        let here = std::env::temp_dir().canonicalize().unwrap();
+        let here = here.join(format!("outrigger-links-{}", std::process::id()));
+        for folder in ["named", "releases/1", "real"] {
+            fs::create_dir_all(here.join(folder)).unwrap();
+        }
+        fs::write(here.join("real/x.toml"), "").unwrap();
+        symlink("../../real/x.toml", here.join("releases/1/x.toml")).unwrap();
+        symlink("1", here.join("releases/current")).unwrap();
+        symlink(here.join("releases/current/x.toml"), here.join("named/x.toml")).unwrap();
+        let of = |name: &str| folders(&here.join(name));
+        let expected = |names: &[&str]| names.iter().map(|name| here.join(name)).collect::<BTreeSet<_>>();
+        assert_eq!(of("named/x.toml"), expected(&["named", "releases", "releases/1", "real"]));
+        assert_eq!(of("real/x.toml"), expected(&["real"]));
+        assert_eq!(of("real/gone.toml"), expected(&["real"]), "it may come");
+        symlink("loop", here.join("loop")).unwrap();
+        assert_eq!(of("loop"), BTreeSet::from([here.clone()]));
+        fs::remove_dir_all(here).unwrap();
+    }
+
+    /// **A folder that goes while it is looked at is no fault**, and the others are watched all the same.
+    #[tokio::test]
+    async fn where_it_lay_may_be_gone() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).to_owned();
+        let mut watched = Watched::start();
+        watched.follow(BTreeSet::from([here.join("gone"), here.clone()]));
+        assert_eq!(watched.folders, BTreeSet::from([here]));
+        assert!(watched.refused.is_empty());
+        watched.follow(BTreeSet::new());
+        assert!(watched.folders.is_empty());
     }
 }

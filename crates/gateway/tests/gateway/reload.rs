@@ -193,6 +193,75 @@ async fn a_config_map_is_taken_as_kubernetes_swaps_it() {
     fs::remove_dir_all(folder).unwrap();
 }
 
+/// **A link is followed wherever it leads.** The file is a link by way of a folder that is a link itself: that one is put elsewhere,
+/// and then the file there is written anew. Fails if only the folder is watched in which the file lay at first.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_is_followed_wherever_it_leads() {
+    use std::os::unix::fs::symlink;
+
+    let server = Server::start(two_regions()).await.unwrap();
+    let text = Gateway::text(&server);
+    let folder = folder();
+    for name in ["named", "releases/1", "releases/2"] {
+        fs::create_dir_all(folder.join(name)).unwrap();
+        fs::write(folder.join(name).join("outrigger.toml"), &text).unwrap();
+    }
+    let path = folder.join("named/outrigger.toml");
+    fs::remove_file(&path).unwrap();
+    symlink("1", folder.join("releases/current")).unwrap();
+    symlink("../releases/current/outrigger.toml", &path).unwrap();
+    let gateway = Gateway::reading(outrigger(), server, &path).await;
+    let deck = Deck { gateway, path, text };
+    fs::write(folder.join("releases/2/outrigger.toml"), deck.with("second")).unwrap();
+    symlink("2", folder.join("releases/next")).unwrap();
+    fs::rename(folder.join("releases/next"), folder.join("releases/current")).unwrap();
+    deck.serves("second").await;
+    deck.counted(1).await;
+    replace(&folder.join("releases/2/outrigger.toml"), &deck.with("third"));
+    deck.serves("third").await;
+    drop(deck);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// **A secret that changes in its file is taken**, swapped as Kubernetes does it, and the log names the file and not what is in it. Fails if
+/// only the configuration's own file is watched, or if the folder of the second swap is not.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_secret_that_changes_in_its_file_is_taken() {
+    use std::os::unix::fs::symlink;
+
+    let (first, second) = (Made::new("any", "").await, Made::new("any", "").await);
+    let third = Made::new("any", "").await;
+    let hash = |made: &Made| made.entry.split('"').nth(1).unwrap().to_owned();
+    let folder = folder();
+    let put = |name: &str, made: &Made| {
+        fs::create_dir(folder.join(name)).unwrap();
+        fs::write(folder.join(name).join("hash"), hash(made)).unwrap();
+        symlink(name, folder.join("..data_tmp")).unwrap();
+        fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+    };
+    put("..1", &first);
+    symlink("..data/hash", folder.join("hash")).unwrap();
+    let secret = folder.join("hash").display().to_string();
+    let deck = Deck::new(&format!("[keys.any]\nhash = \"file:{secret}\"\n")).await;
+    assert_eq!(deck.gateway.ask(&first.bearer()).await.status, 200);
+    let mut reloads = 0;
+    for (name, made, gone) in [("..2", &second, "..1"), ("..3", &third, "..2")] {
+        put(name, made);
+        fs::remove_dir_all(folder.join(gone)).unwrap();
+        reloads += 1;
+        deck.counted(reloads).await;
+        assert_eq!(deck.gateway.ask(&made.bearer()).await.status, 200);
+        assert_eq!(deck.gateway.ask(&first.bearer()).await.status, 401);
+    }
+    deck.logs(&format!("changed=\"{secret}\"")).await;
+    let log = deck.gateway.log();
+    assert!(!log.contains(&hash(&second)) && !log.contains(&hash(&third)), "{log}");
+    drop(deck);
+    fs::remove_dir_all(folder).unwrap();
+}
+
 /// **What has faults is refused, and everybody is told**: who asked, with line and column, the metrics, the log and those who listen.
 /// Callers are served as before; and a file that is mended is taken.
 #[tokio::test]
