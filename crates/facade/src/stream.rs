@@ -33,7 +33,7 @@ use wire::Class;
 use crate::{
     answer::{AttemptRecord, Summary},
     attempts::Attempts,
-    engine::Event,
+    engine::{CallId, Event, Heard},
     error::CallError,
     outgoing::Outgoing,
     reader::{Progress, Reader},
@@ -152,6 +152,26 @@ impl AnswerStream {
             all.extend_from_slice(&chunk?);
         }
         Ok(all.freeze())
+    }
+
+    /// Ends it though its caller is there still, as a server does whose time is over. Nothing more is given, the upstream request is
+    /// cancelled, and the call counts as truncated, not as cancelled; where the finish reason was given, as answered.
+    pub fn cut_off(&mut self) {
+        self.give_up(|call, reading| Event::CutOff { call, reading });
+        self.ending = Some(Err(Class::Cancelled));
+    }
+
+    fn give_up(&mut self, event: fn(CallId, Option<(u8, Heard)>) -> Event) {
+        // A caller that stops reading behind the finish reason has had a whole answer.
+        if self.whole_since.is_some() && !matches!(self.ending, Some(Err(_))) {
+            self.succeed();
+        }
+        self.reader.close();
+        self.origin.attempts.stop(None);
+        if self.in_progress.take().is_some() && !self.settled {
+            let given_up = event(self.origin.attempts.call, self.reading());
+            self.origin.attempts.tell(given_up, &mut Vec::new());
+        }
     }
 
     /// The instant at which its silence is too long.
@@ -311,16 +331,6 @@ impl Stream for AnswerStream {
 
 impl Drop for AnswerStream {
     fn drop(&mut self) {
-        // A caller that stops reading behind the finish reason has had a whole answer.
-        if self.whole_since.is_some() && !matches!(self.ending, Some(Err(_))) {
-            self.succeed();
-        }
-        self.reader.close();
-        self.origin.attempts.stop(None);
-        if self.in_progress.take().is_some() && !self.settled {
-            let reading = self.reading();
-            let cancelled = Event::Cancelled { call: self.origin.attempts.call, reading };
-            self.origin.attempts.tell(cancelled, &mut Vec::new());
-        }
+        self.give_up(|call, reading| Event::Cancelled { call, reading });
     }
 }

@@ -103,7 +103,10 @@ impl Story {
                 (self.cost_usd, self.estimated_usd) = (bill.cost_usd, bill.estimated_usd);
                 // After the first content the status has left, whatever came of the rest.
                 self.status = first_token.map(|_| StatusCode::OK);
-                self.code = (*outcome == Outcome::Truncated).then(|| "answer_truncated".to_owned());
+                // Nobody failed where the last attempt was let go: then it was the gateway that had no more time.
+                let is_ours = self.tried.last().is_some_and(|tried| tried.class == Some(Class::Cancelled));
+                let code = if is_ours { "draining" } else { "answer_truncated" };
+                self.code = (*outcome == Outcome::Truncated).then(|| code.to_owned());
             }
             _ => {}
         }

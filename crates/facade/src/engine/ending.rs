@@ -81,11 +81,13 @@ impl Engine {
         }));
     }
 
-    /// The caller went away: nobody's fault. `reading` is the attempt whose answer it read, and what that had used by then.
-    pub(super) fn on_cancelled(
+    /// The caller went away, or whoever runs the client has no more time for it: no provider's fault. `reading` is the attempt whose
+    /// answer it read, and what that had used by then.
+    pub(super) fn on_given_up(
         &mut self,
         call: CallId,
         reading: Option<(u8, Heard)>,
+        outcome: Outcome,
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
@@ -100,7 +102,7 @@ impl Engine {
             let heard = heard.map(|(_, heard)| heard).unwrap_or_default();
             self.let_go(&mut state.tab, attempt, heard, now, actions);
         }
-        self.notice_end(&state, Outcome::Cancelled, deployment, now, actions);
+        self.notice_end(&state, outcome, deployment, now, actions);
     }
 
     /// Another attempt won, or the call ended: what was silent beyond its patience has failed, what was not is let go.

@@ -174,6 +174,13 @@ pub enum Event {
         /// The attempt that was being read, and what it had used by then.
         reading: Option<(u8, Heard)>,
     },
+    /// Whoever runs the client broke an answer off, though its caller was there still.
+    CutOff {
+        /// The call.
+        call: CallId,
+        /// The attempt that was being read, and what it had used by then.
+        reading: Option<(u8, Heard)>,
+    },
 }
 
 impl Event {
@@ -188,7 +195,8 @@ impl Event {
             | Self::Failed { call, .. }
             | Self::Broke { call, .. }
             | Self::Tick { call }
-            | Self::Cancelled { call, .. } => *call,
+            | Self::Cancelled { call, .. }
+            | Self::CutOff { call, .. } => *call,
         }
     }
 }

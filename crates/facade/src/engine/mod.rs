@@ -56,7 +56,10 @@ pub(crate) use plan::{Endpoint, ModelPlan, VERSION as ANTHROPIC_VERSION};
 pub use record::Recorded;
 pub use view::{DeploymentStatus, RetryBudgetStatus};
 
-use crate::{error::BuildError, observe::Route};
+use crate::{
+    error::BuildError,
+    observe::{Outcome, Route},
+};
 use attempt::Attempt;
 use bill::Tab;
 use candidates::Candidates;
@@ -209,7 +212,12 @@ impl Engine {
                 self.on_broke(call, attempt, failure, rescuable, now, draws.next(), actions);
             }
             Event::Tick { .. } => return self.on_tick(call, now, draws, actions),
-            Event::Cancelled { reading, .. } => return self.on_cancelled(call, reading, now, actions),
+            Event::Cancelled { reading, .. } => {
+                return self.on_given_up(call, reading, Outcome::Cancelled, now, actions);
+            }
+            Event::CutOff { reading, .. } => {
+                return self.on_given_up(call, reading, Outcome::Truncated, now, actions);
+            }
         }
         self.advance(call, now, draws, actions);
     }

@@ -153,6 +153,23 @@ async fn a_stream_dropped_behind_its_done_is_a_success() {
     harbour.assert_idle();
 }
 
+/// **Who is cut off has not gone away.** A stream that its server ends is truncated, and nothing more comes of it; no provider is charged. Fails
+/// if it counts as its caller's doing.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_its_server_ends_is_truncated() {
+    let harbour = harbour();
+    let mut stream = harbour.open_stream().await;
+    for _ in 0..3 {
+        stream.next().await.unwrap().unwrap();
+    }
+    stream.cut_off();
+    assert!(stream.next().await.is_none());
+    drop(stream);
+    assert_eq!(ended(&harbour), (Outcome::Truncated, None));
+    assert!(harbour.client.deployments().iter().all(|deployment| deployment.failures == 0));
+    harbour.assert_idle();
+}
+
 /// One that is dropped before its finish reason was given up by its caller, and says so.
 #[tokio::test(start_paused = true)]
 async fn a_stream_dropped_amid_its_content_is_cancelled() {

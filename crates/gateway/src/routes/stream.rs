@@ -182,7 +182,7 @@ impl http_body::Body for StreamBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
         let this = self.get_mut();
         match &mut this.state {
-            State::Flowing(stream) => match Pin::new(stream).poll_next(cx) {
+            State::Flowing(stream) => match Pin::new(&mut **stream).poll_next(cx) {
                 Poll::Ready(Some(Ok(bytes))) => {
                     // Comments bear no number.
                     if this.way.hearer.api == Api::Responses && !bytes.starts_with(b":") {
@@ -197,6 +197,7 @@ impl http_body::Body for StreamBody {
                 }
                 Poll::Pending => {
                     ready!(this.over.poll(cx));
+                    stream.cut_off();
                     this.break_off(&ApiError::draining(), cx)
                 }
             },

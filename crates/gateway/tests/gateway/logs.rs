@@ -85,6 +85,32 @@ fn text_of(line: &Value, name: &str) -> String {
     text(line, name).to_owned()
 }
 
+/// **Whom the end cuts off has not gone away.** Fails if a stream that the drain broke off counts as its caller's doing.
+#[tokio::test]
+async fn a_stream_that_the_end_cuts_off_is_truncated() {
+    let mut gateway = Gateway::in_environment(JSON, "[server]\ndrain = \"50ms\"").await;
+    everywhere(&gateway, &Fault::Stall { after: 3 });
+    let mut stream = TcpStream::connect(gateway.listen).await.unwrap();
+    stream.write_all(post(CHAT, "", &question(true)).as_bytes()).await.unwrap();
+    let mut bytes = vec![0; 1];
+    soon(stream.read_exact(&mut bytes)).await.unwrap();
+    gateway.terminate();
+    drop(soon(stream.read_to_end(&mut bytes)).await);
+    assert!(String::from_utf8_lossy(&bytes).contains("\"code\":\"draining\""));
+    assert_eq!(soon(gateway.child.wait()).await.unwrap().code(), Some(0));
+    let line = soon(async {
+        loop {
+            if let Some(line) = all(&gateway).into_iter().find(|line| line["stream"] == true) {
+                return line;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!((text(&line, "outcome"), text(&line, "code")), ("truncated", "draining"), "{line:#}");
+    assert_eq!(line["status"], 200);
+}
+
 /// **Who, what, where, how long, how dear.** Fails if a field that operators filter by has another name, or none.
 #[tokio::test]
 async fn an_answer_has_one_line_that_says_all_of_it() {
