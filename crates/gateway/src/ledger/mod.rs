@@ -98,7 +98,7 @@ impl Ledger {
         let (ends, ended) = mpsc::channel();
         let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn({
             let (store, state) = (Arc::clone(&store), Arc::clone(&state));
-            move || keep_in_sync(&*store, &state, &ended)
+            move || keep_in_sync(&*store, &state, || is_over_after(&ended, SYNC))
         });
         let thread = thread.map_err(|error| store.without_thread(&error))?;
         let syncing = Mutex::new(Some((ends, thread)));
@@ -136,10 +136,15 @@ impl Ledger {
     }
 }
 
-/// Has the disk keep what was written, once a second and at the end.
-fn keep_in_sync(store: &dyn Store, state: &KeeperState, ended: &mpsc::Receiver<()>) {
+/// Waits for so long, or for the end.
+fn is_over_after(ended: &mpsc::Receiver<()>, wait: Duration) -> bool {
+    !matches!(ended.recv_timeout(wait), Err(RecvTimeoutError::Timeout))
+}
+
+/// Has the disk keep what was written, after each wait and at the end; `wait` says whether that has come.
+fn keep_in_sync(store: &dyn Store, state: &KeeperState, mut wait: impl FnMut() -> bool) {
     loop {
-        let is_over = !matches!(ended.recv_timeout(SYNC), Err(RecvTimeoutError::Timeout));
+        let is_over = wait();
         if state.dirty.swap(false, Ordering::AcqRel)
             && let Err(error) = store.sync()
         {

@@ -168,6 +168,92 @@ impl Store for Full {
     }
 }
 
+/// A machine that may lose its power: what was written is in memory, and on the disk once that was told.
+#[derive(Default)]
+struct Machine {
+    memory: Mutex<Vec<Stored>>,
+    disk: Mutex<Vec<Stored>>,
+    syncs: AtomicU32,
+    is_stuck: AtomicBool,
+}
+
+impl Machine {
+    /// What stands on the disk, by one who comes after a loss of power.
+    fn after_power_loss(&self) -> Arc<Self> {
+        let disk = self.disk.lock().unwrap().clone();
+        Arc::new(Self { memory: Mutex::new(disk.clone()), disk: Mutex::new(disk), ..Self::default() })
+    }
+}
+
+impl Store for Machine {
+    fn load(&self) -> Result<Vec<Stored>, StoreFault> {
+        Ok(self.memory.lock().unwrap().clone())
+    }
+
+    fn write(&self, rows: Vec<Row>) -> Result<(), WriteFault> {
+        let mut memory = self.memory.lock().unwrap();
+        for (name, value) in rows {
+            memory.retain(|(other, _)| *other != name);
+            memory.extend(value.map(|value| (name, value)));
+        }
+        drop(memory);
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), WriteFault> {
+        if self.is_stuck.load(Ordering::Relaxed) {
+            return Err(WriteFault::Io(std::io::ErrorKind::TimedOut.into()));
+        }
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.disk.lock().unwrap().clone_from(&self.memory.lock().unwrap());
+        Ok(())
+    }
+
+    fn place(&self) -> &Path {
+        Path::new("machine")
+    }
+}
+
+/// **Power that goes takes what came since the last wait, and no more.** Each wait is followed by a sync if something was written, by none if
+/// not, and by another try if the disk would not; so is the end. Fails if one of the four is left out.
+#[test]
+fn a_loss_of_power_costs_what_came_since_the_last_sync() {
+    let machine = Arc::new(Machine::default());
+    let (store, state) = (Arc::clone(&machine) as Arc<dyn Store>, Arc::<KeeperState>::default());
+    // Without the thread, whose waits are seconds: here each wait is a step.
+    let keeper = Keeper { store, state: Arc::clone(&state), syncing: Mutex::default() };
+    let ledger = Ledger { books: Mutex::default(), keeper: Some(keeper) };
+    let on_disk = || {
+        let ledger = Ledger::kept(machine.after_power_loss(), wall()).unwrap();
+        (ledger.micro_usd("a", DAY, wall()), machine.syncs.load(Ordering::Relaxed))
+    };
+    let mut step = 0;
+    keep_in_sync(&*machine, &state, || {
+        step += 1;
+        match step {
+            1 => ledger.book(&cost(1_000), wall()),
+            2 => {
+                assert_eq!(on_disk(), (1, 1));
+                ledger.book(&cost(2_000), wall());
+                assert_eq!(on_disk(), (1, 1), "what came since may be lost");
+                machine.is_stuck.store(true, Ordering::Relaxed);
+            }
+            3 => {
+                assert_eq!(on_disk(), (1, 1));
+                machine.is_stuck.store(false, Ordering::Relaxed);
+            }
+            4 => assert_eq!(on_disk(), (3, 2), "it was tried again"),
+            5 => {
+                assert_eq!(on_disk(), (3, 2), "nothing was written, so nothing was synced");
+                ledger.book(&cost(4_000), wall());
+            }
+            _ => {}
+        }
+        step == 5
+    });
+    assert_eq!((on_disk(), step), ((7, 3), 5));
+}
+
 #[test]
 fn what_cannot_be_written_still_counts_and_is_told() {
     let ledger = Ledger::kept(Arc::new(Full), wall()).unwrap();
