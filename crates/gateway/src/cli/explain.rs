@@ -2,13 +2,14 @@
 //! that runs; or offline, of a configuration alone, with nothing known of any deployment yet.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::{Args as ClapArgs, CommandFactory, error::ErrorKind};
 use outrigger::{
-    Client,
+    CallError, Client,
     registry::{Scoring, Verdict},
 };
 
@@ -82,8 +83,14 @@ fn offline(path: &Path, args: &Args, env: Env<'_>) -> Result<Explained, Failed> 
     let file = File::read(&read(path)?, &path.display().to_string(), env)?;
     let client = Client::builder().config(file.config).seed(0).build()?;
     let tiers = client.explain(&args.model, args.region.as_deref()).map_err(|error| {
-        let models: Vec<String> = client.models().iter().map(ToString::to_string).collect();
-        format!("{error}; the models of {} are: {}", path.display(), models.join(", "))
+        let (what, names): (_, BTreeSet<String>) = match &error {
+            CallError::UnknownRegion { .. } => {
+                ("regions", client.deployments().iter().map(|place| place.region.to_string()).collect())
+            }
+            _ => ("models", client.models().iter().map(ToString::to_string).collect()),
+        };
+        let names: Vec<String> = names.into_iter().collect();
+        format!("{error}; the {what} of {} are: {}", path.display(), names.join(", "))
     })?;
     Ok(Explained::new(&args.model, &tiers))
 }

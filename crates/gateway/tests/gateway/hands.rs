@@ -148,6 +148,12 @@ async fn a_choice_is_explained_from_the_file_alone() {
     let unknown = run(&["explain", "chta", "--config", &path]).await;
     assert_eq!(unknown.code, Some(1));
     assert!(unknown.err.contains("`chta`") && unknown.err.contains("are: chat"), "{}", unknown.err);
+    let nowhere = run(&["explain", "chat", "--config", &path, "--region", "mars"]).await;
+    assert!(
+        nowhere.err.contains("`mars`") && nowhere.err.contains("are: eu-west, global, us-east"),
+        "{}",
+        nowhere.err
+    );
     assert_eq!(run(&["explain", "chat"]).await.code, Some(2));
     assert_eq!(run(&["explain", "chat", "--config", &path, "--admin", "x:1"]).await.code, Some(2));
 }
