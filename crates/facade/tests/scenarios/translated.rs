@@ -1,7 +1,7 @@
 //! A chat served by a deployment of another dialect: the caller sees OpenAI's form, whatever happens behind it.
 
 use outrigger::{
-    CallError, ChatError, Config, Request,
+    CallError, ChatError, Config, Notice, Request,
     config::{Model, Provider, Target},
     wire::Class,
 };
@@ -73,7 +73,36 @@ async fn tokens_are_counted_though_the_caller_did_not_ask_for_them() {
     while let Some(chunk) = stream.next().await {
         assert!(!String::from_utf8_lossy(&chunk.unwrap()).contains("prompt_tokens"));
     }
-    assert!(stream.summary().usage.unwrap().output > 0);
+    let summary = stream.summary();
+    assert!(summary.usage.unwrap().output > 0);
+    assert_eq!((summary.cost_usd > Some(0.0), summary.estimated_usd), (true, 0.0), "all of it is counted");
+}
+
+/// **A count that has begun is gone on from.** Anthropic tells what it read at the beginning: of a stream whose caller hangs up only the
+/// words that came are an estimate. Fails if the count of one word at the beginning stands for all that came, or is thrown away.
+#[tokio::test(start_paused = true)]
+async fn of_a_hung_up_stream_what_was_read_is_counted_and_what_was_written_estimated() {
+    let harbour = translating();
+    let mut stream = harbour.open_stream().await;
+    let mut heard = Vec::new();
+    while heard.windows(11).filter(|window| *window == b"\"content\":\"").count() < 6 {
+        heard.extend_from_slice(&stream.next().await.unwrap().unwrap());
+    }
+    drop(stream);
+    let bill = harbour.notices().into_iter().find_map(|notice| match notice {
+        Notice::CallEnded { usage, bill, .. } => Some((usage, bill)),
+        _ => None,
+    });
+    let (Some(counted), Some(bill)) = bill.unwrap() else { panic!("{bill:?}") };
+    assert_eq!(bill.usage.input, counted.input, "as it was counted");
+    assert!(
+        (5..=12).contains(&bill.usage.output) && bill.usage.output > counted.output,
+        "{bill:?}, {counted:?}"
+    );
+    assert!(
+        bill.estimated && bill.estimated_usd > 0.0 && Some(bill.estimated_usd) < bill.cost_usd,
+        "{bill:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

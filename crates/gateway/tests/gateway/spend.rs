@@ -285,6 +285,13 @@ async fn a_hang_up_is_booked_and_outlives_a_kill() {
     assert!(
         status["deployments"].as_array().unwrap().iter().any(|at| at["estimated_usd"].as_f64() > Some(0.0))
     );
+    soon(async {
+        while !gateway.log().contains("outcome=\"cancelled\"") {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(gateway.log().contains("estimated_usd="), "{}", gateway.log());
     gateway.child.start_kill().unwrap();
     soon(gateway.child.wait()).await.unwrap();
     let again = Gateway::start(&kept_in(&state)).await;
