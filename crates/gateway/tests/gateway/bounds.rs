@@ -233,3 +233,31 @@ async fn a_peer_that_resets_its_requests_without_end_is_cut_off() {
     let asked = gateway.world().count("us-east").unwrap();
     assert!(asked < 300, "{asked} requests went to the provider");
 }
+
+/// **A process without descriptors goes on.** A caller that cannot be taken on is taken on as soon as one who rests has made room. Fails if a
+/// failed accept ends the port, or if nobody is asked to make room.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_port_that_cannot_accept_makes_room_and_goes_on() {
+    use std::collections::BTreeSet;
+
+    use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
+    let gateway = Gateway::start("").await;
+    let mut callers = vec![resting(&gateway).await];
+    let id = gateway.child.id().unwrap();
+    let open: BTreeSet<u64> = std::fs::read_dir(format!("/proc/{id}/fd"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
+        .collect();
+    let free = (0..).find(|number| !open.contains(number));
+    let limit = Rlimit { current: free, maximum: getrlimit(Resource::Nofile).maximum };
+    prlimit(Pid::from_raw(id.try_into().unwrap()), Resource::Nofile, limit).unwrap();
+    // A file that was open then and is not now leaves room for one or two.
+    for _ in 0..4 {
+        callers.push(resting(&gateway).await);
+    }
+    for caller in &mut callers[..2] {
+        assert_eq!(soon(caller.read(&mut [0; 1])).await.unwrap(), 0, "it made room");
+    }
+}
