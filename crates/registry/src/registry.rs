@@ -160,6 +160,16 @@ impl Registry {
         }
     }
 
+    /// Others say that a deployment fails. For a while it looks no cheaper than if it had failed here; its health, and whether it may be
+    /// asked, stay as they are.
+    pub fn suspect(&mut self, id: DeploymentId, now: Instant) {
+        let now = self.on_time(now);
+        if let Some(state) = self.table.get_mut(id) {
+            state.ttft.raise(self.config.failure_penalty, now);
+            state.answer.raise(self.config.failure_penalty, now);
+        }
+    }
+
     /// An operator takes a deployment out.
     pub fn cordon(&mut self, id: DeploymentId) {
         if let Some(state) = self.table.get_mut(id) {

@@ -147,6 +147,27 @@ fn a_recovered_deployments_cost_falls_back_over_the_ramp() {
     }
 }
 
+/// **Hearsay orders and takes none out.** A suspected deployment looks as dear as one that failed, for as long; its health and its run of
+/// failures stay, and alone it is chosen as before. Fails if a suspicion counts as a failure of its own, or shuts somebody out.
+#[test]
+fn a_suspected_deployment_looks_dear_for_a_while_and_is_no_sicker() {
+    let (mut registry, ids) = plain(2);
+    ids.iter().for_each(|&id| answers_in(&mut registry, id, 100, t0()));
+    let before = registry.view(ids[0], t0()).unwrap();
+    registry.suspect(ids[0], t0());
+    let cost = |registry: &Registry, secs| {
+        let now = t0() + Duration::from_secs(secs);
+        registry.explain(&Query::new(&ids), 0, now).rows[0].terms.unwrap().cost
+    };
+    assert!((cost(&registry, 0) - 5_000.0).abs() < 1e-6 && cost(&registry, 10) > 1_000.0);
+    assert!((cost(&registry, 60) - 100.0).abs() < 1e-6, "it is over within the minute");
+    assert_eq!(registry.view(ids[0], t0()).unwrap(), before);
+    for draw in 0..20 {
+        assert_eq!(registry.pick(&Query::new(&ids), draw, t0()).unwrap().id, ids[1]);
+        assert_eq!(registry.pick(&Query::new(&ids[..1]), draw, t0()).unwrap().id, ids[0]);
+    }
+}
+
 #[test]
 fn three_failures_override_the_composites_preference_where_it_is_wished() {
     let (mut registry, ids) = plain(2);
