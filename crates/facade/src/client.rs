@@ -15,6 +15,7 @@ use crate::{
     error::{BuildError, CallError},
     fallback::{self, Fallback, LastResort},
     health,
+    news::News,
     observe::Observer,
     request::Request,
     room::{Holding, Room},
@@ -105,6 +106,20 @@ impl Client {
     /// Puts deployments back that were taken out by hand. Returns how many match.
     pub fn uncordon(&self, provider: &str, region: &str, model: Option<&str>) -> usize {
         self.shared.engine().uncordon(provider, region, model)
+    }
+
+    /// Hears what another client of the same deployments has learned first-hand; says whether that was new here.
+    ///
+    /// A wait that a provider named ([`News::CoolDown`]) is kept here too, as if it had been told here: at most 5 min of it, and a longer
+    /// one that is known stands. A circuit that tripped elsewhere ([`News::Tripped`]) counts as one failure in the score: places that are as good
+    /// are asked before it for half a minute, and it is asked where there is none. It is not believed where a success of the last second
+    /// before it says otherwise, where the circuit here is not closed, and when it is 10 s old. News open no circuit, close none, and
+    /// touch no cordon. A deployment that is not configured here is passed over.
+    pub fn hear(&self, news: &News) -> bool {
+        let mut actions = Vec::new();
+        let is_new = self.shared.engine().hear(news, now(), &mut actions);
+        self.shared.notify(&mut actions, 0, None);
+        is_new
     }
 
     /// Goes by another configuration from now on, while calls run: swapped whole, or not at all.

@@ -4,7 +4,7 @@ use std::{ops::AddAssign, sync::Arc, time::Duration};
 
 use wire::{Class, Usage};
 
-use crate::trace::SpanId;
+use crate::{news::News, trace::SpanId};
 
 /// Watches a client. The gateway's metrics and event stream are observers.
 ///
@@ -142,6 +142,12 @@ pub enum Notice {
     FailoverAdvised {
         /// Which deployment.
         route: Route,
+    },
+    /// Another client's news changed something here: a cooldown that was not known, a place that others had better be asked before.
+    #[non_exhaustive]
+    Hearsay {
+        /// The news.
+        news: News,
     },
     /// The application was asked to answer a call that ended without an answer, which [`CallEnded`](Self::CallEnded) has counted as an
     /// error.

@@ -25,6 +25,7 @@ mod ending;
 mod event;
 mod hedge;
 mod limits;
+mod news;
 mod notices;
 mod parts;
 mod pick;

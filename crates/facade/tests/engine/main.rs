@@ -4,6 +4,7 @@
 
 mod bills;
 mod harbour;
+mod hearsay;
 mod pauses;
 mod record;
 mod reloads;
