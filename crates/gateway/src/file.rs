@@ -10,6 +10,7 @@ use serde::de::IgnoredAny;
 
 use crate::{
     auth::entry::{self, Entries},
+    fleet::{self, FleetSettings},
     settings::Settings,
 };
 
@@ -24,6 +25,8 @@ pub(crate) struct File {
     pub(crate) warnings: Vec<Warning>,
     /// The callers' keys. None: everyone may come in.
     pub(crate) keys: Entries,
+    /// Where replicas share, if they do.
+    pub(crate) fleet: Option<FleetSettings>,
     /// The listener that the file alone leaves open to the network by mistake. A flag may choose another one.
     pub(crate) open_listen: Option<Fault>,
 }
@@ -51,11 +54,14 @@ impl File {
         let server = document.table::<Settings>("server");
         let client = Config::from_document(&document, &OTHERS);
         let keys = keys(&document, client.as_ref().ok().map(|(config, _)| config));
-        let (settings, keys, (mut config, mut warnings)) = match (server, keys, client) {
-            (Ok(settings), Ok(keys), Ok(client)) => (settings.unwrap_or_default(), keys, client),
-            (settings, keys, client) => {
-                let faults = [settings.err(), keys.err(), client.err()].into_iter().flatten();
-                // One of the three is a fault, or the arm above had been taken.
+        let fleet = fleet(&document);
+        let (settings, keys, fleet, (mut config, mut warnings)) = match (server, keys, fleet, client) {
+            (Ok(settings), Ok(keys), Ok(fleet), Ok(client)) => {
+                (settings.unwrap_or_default(), keys, fleet, client)
+            }
+            (settings, keys, fleet, client) => {
+                let faults = [settings.err(), keys.err(), fleet.err(), client.err()].into_iter().flatten();
+                // One of the four is a fault, or the arm above had been taken.
                 return Err(faults
                     .reduce(Faults::and)
                     .unwrap_or_else(|| Fault::new(Path::default(), "").into()));
@@ -75,15 +81,13 @@ impl File {
             warn(&["keys"], "there is no key in it, so callers need none");
         }
         for (name, entry) in &keys {
-            if entry.budget_usd.is_some() && settings.state_dir.is_empty() {
+            // What a fleet has been told outlives who told it.
+            if entry.budget_usd.is_some() && settings.state_dir.is_empty() && fleet.is_none() {
                 warn(
                     &["keys", name, "budget_usd"],
                     "what is spent is kept in memory, and forgotten at a restart; set server.state_dir to keep it",
                 );
             }
-        }
-        if has("fleet") {
-            warn(&["fleet"], "this version shares nothing with other replicas; each stands alone");
         }
         if let Some(region) = &settings.region
             && !prefer(&mut config, region)
@@ -91,7 +95,7 @@ impl File {
             warn(&["server", "region"], "no provider has a region of this name, so none is preferred");
         }
         warnings.sort_by_key(|warning| warning.place.as_ref().map(|place| (place.line, place.column)));
-        let file = Self { settings, keys, config, warnings, open_listen: None };
+        let file = Self { settings, keys, fleet, config, warnings, open_listen: None };
         let place = |message| document.place(Fault::new(Path::new(["server", "listen"]), message));
         let open_listen = file.may_serve().err().map(place);
         Ok(Self { open_listen, ..file })
@@ -111,6 +115,13 @@ fn keys(document: &Document<'_>, config: Option<&Config>) -> Result<Entries, Fau
     let entries = entry::read(document)?;
     let faults = entry::faults(&entries, config).into_iter().map(|fault| document.place(fault));
     Faults::of(faults.collect()).map_or(Ok(entries), Err)
+}
+
+/// Where replicas share.
+fn fleet(document: &Document<'_>) -> Result<Option<FleetSettings>, Faults> {
+    let settings = document.table::<FleetSettings>("fleet")?;
+    let fault = settings.as_ref().and_then(fleet::faults).map(|fault| document.place(fault));
+    fault.map_or(Ok(settings), |fault| Err(fault.into()))
 }
 
 /// Prefers a region in all models that name none; `false` when no provider has it.
@@ -181,16 +192,36 @@ state_dir = ""
     }
 
     #[test]
-    fn what_this_version_cannot_do_is_said() {
+    fn what_is_probably_not_meant_is_said() {
         let text = "[server]\nregion = \"mars\"\n[keys]\n[fleet]\nredis = \"redis://x\"";
         let file = read(text).unwrap();
         let said: Vec<_> = file.warnings.iter().map(ToString::to_string).collect();
-        assert_eq!(said.len(), 3, "{said:#?}");
+        assert_eq!(said.len(), 2, "{said:#?}");
+        assert!(file.fleet.is_some());
         assert!(
             said.iter().any(|line| line.starts_with("x.toml:2:") && line.contains("region")),
             "{said:#?}"
         );
         assert!(said.iter().any(|line| line.contains("callers need none")), "{said:#?}");
+    }
+
+    /// **A fleet that leads nowhere is a fault with its place, and its URL is in no message**, wherever it comes from.
+    #[test]
+    fn a_faulty_fleet_is_told_with_its_place() {
+        for (table, place, words) in [
+            ("[fleet]\nredis = \"http://:hunter2@x\"", "x.toml:2:9: fleet.redis: ", "not the URL"),
+            ("[fleet]\nredis = \"rediss://:hunter2@x\"", "x.toml:2:9: fleet.redis: ", "TLS"),
+            ("[fleet]\nredis = \"redis://:hunter2@x/y\"", "x.toml:2:9: fleet.redis: ", "database"),
+            ("[fleet]\nredis = \"${HUNTER2}\"", "x.toml:2:9: fleet.redis: ", "HUNTER2"),
+            ("[fleet]\nredis = 7", "x.toml:2:9: fleet.redis: ", "string"),
+            ("[fleet]\nvalkey = \"redis://x\"", "x.toml:2:1: fleet.valkey: ", "redis"),
+            ("[fleet]", "x.toml:1:", "`redis` is missing"),
+        ] {
+            let faults = read(table).unwrap_err();
+            let said = faults.to_string();
+            assert!(said.contains(place) && said.contains(words), "{table}: {said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
     }
 
     /// A key's table with a hash that is its own.

@@ -16,6 +16,7 @@ mod descriptors;
 mod entrance;
 mod explained;
 mod file;
+mod fleet;
 mod hosts;
 mod ledger;
 mod listener;

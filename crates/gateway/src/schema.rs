@@ -10,16 +10,18 @@ use crate::settings::{Settings, Size};
 
 /// The whole file.
 pub(crate) fn schema() -> Value {
-    let redis = defined("Where it is, `redis://HOST:PORT`; it may hold a password.", "secret");
-    let fleet = needs(
-        table("Replicas that share quota, spend, cooldowns and circuit news.", [("redis", redis)]),
-        &["redis"],
-    );
     schema::schema([
         ("server", server()),
         ("keys", each("Callers' keys, by the name of who holds each.", key())),
-        ("fleet", fleet),
+        ("fleet", fleet()),
     ])
+}
+
+/// `[fleet]`.
+fn fleet() -> Value {
+    let redis = defined("The Redis or Valkey: `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`.", "secret");
+    let about = "Where replicas share budgets, limits, cooldowns and news of circuits.";
+    needs(table(about, [("redis", redis)]), &["redis"])
 }
 
 fn server() -> Value {
@@ -114,7 +116,10 @@ mod tests {
     use serde::de::DeserializeOwned;
 
     use super::*;
-    use crate::auth::entry::{Budget, Entry};
+    use crate::{
+        auth::entry::{Budget, Entry},
+        fleet::FleetSettings,
+    };
 
     #[track_caller]
     fn check<T: DeserializeOwned>(form: &Value) {
@@ -126,6 +131,7 @@ mod tests {
     #[test]
     fn the_schema_has_the_keys_of_the_gateways_tables() {
         check::<Settings>(&server());
+        check::<FleetSettings>(&fleet());
         check::<Entry>(&key());
         check::<Budget>(&key()["properties"]["budget_usd"]);
     }

@@ -12,6 +12,7 @@ use crate::{
     clerk::{Clerk, Clerks},
     connections::Connections,
     entrance::Entrance,
+    fleet::Fleet,
     hosts::Hosts,
     ledger::Ledger,
     listener::{Limits, Listener},
@@ -39,6 +40,8 @@ pub(crate) struct Parts {
     pub(crate) keys: Arc<Keys>,
     /// What calls have cost; it is a clerk beside the others.
     pub(crate) ledger: Arc<Ledger>,
+    /// The other replicas, where there may be some.
+    pub(crate) fleet: Option<Arc<Fleet>>,
     /// Who else keeps a record of each request.
     pub(crate) clerks: Vec<Arc<dyn Clerk>>,
     /// Whether the access log is to tell what requests say.
@@ -54,7 +57,7 @@ pub(crate) struct Parts {
 /// # Errors
 /// An address that cannot be had, with its name.
 pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, StartError> {
-    let Parts { client, load, watch, keys, ledger, mut clerks, tells_prompts, world, orders } = parts;
+    let Parts { client, load, watch, keys, ledger, fleet, mut clerks, tells_prompts, world, orders } = parts;
     clerks.push(Arc::clone(&ledger) as Arc<dyn Clerk>);
     let live = Live::new(settings.clone(), load);
     clerks.push(Arc::new(watch.clone()));
@@ -85,7 +88,11 @@ pub(crate) async fn start(settings: &Settings, parts: Parts) -> Result<Running, 
     let max_head = settings.limits().max_head;
     let for_callers = Entrance::for_callers(routes::router(Arc::new(gateway)), hosts, clerks, max_head);
     let for_operators = Entrance::for_operators(
-        admin::router(Admin::new(client.clone(), watch, phases.clone(), (keys, ledger)), world, orders),
+        admin::router(
+            Admin::new(client.clone(), watch, phases.clone(), (keys, ledger), fleet),
+            world,
+            orders,
+        ),
         own,
     );
     Ok(Running {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use outrigger::{Notice, Observer, Route};
+use outrigger::{News, Notice, Observer, Route};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
@@ -127,6 +127,17 @@ pub(crate) fn event(notice: &Notice) -> Option<(&'static str, Value)> {
                 "model": **model, "from": from, "to": to, "class": class.as_str(), "result": result.as_str(),
             });
             Some(("rescue", facts))
+        }
+        Notice::Hearsay { news, .. } => {
+            let Route { provider, region, model, .. } = news.route();
+            let (news, wait) = match news {
+                News::CoolDown { wait, .. } => ("cooldown", Some(wait.as_secs_f64())),
+                _ => ("tripped", None),
+            };
+            let facts = json!({
+                "provider": **provider, "region": **region, "model": **model, "news": news, "cooldown_s": wait,
+            });
+            Some(("hearsay", facts))
         }
         Notice::FailoverAdvised { route, .. } => {
             let Route { provider, region, model, .. } = route;

@@ -76,7 +76,8 @@ impl Hearer {
     fn hear(&mut self, news: &News) -> bool {
         let mut actions = Vec::new();
         let is_new = self.engine.hear(news, self.now, &mut actions);
-        let told = matches!(&actions[..], [Action::Notice(Notice::Hearsay { news: told, .. })] if told == news);
+        let told =
+            matches!(&actions[..], [Action::Notice(Notice::Hearsay { news: told, .. })] if told == news);
         assert_eq!((told, actions.len()), (is_new, usize::from(is_new)), "who watches is told what is new");
         is_new
     }

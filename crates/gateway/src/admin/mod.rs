@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 use crate::{
     auth::Keys,
     dashboard,
+    fleet::Fleet,
     ledger::Ledger,
     metrics,
     phase::{Phase, Phases},
@@ -50,6 +51,7 @@ pub(crate) struct Admin {
     phases: Phases,
     keys: Arc<Keys>,
     ledger: Arc<Ledger>,
+    fleet: Option<Arc<Fleet>>,
     started: Instant,
     cordons: cordon::Ends,
 }
@@ -60,9 +62,10 @@ impl Admin {
         watch: Watch,
         phases: Phases,
         (keys, ledger): (Arc<Keys>, Arc<Ledger>),
+        fleet: Option<Arc<Fleet>>,
     ) -> Arc<Self> {
         let (started, cordons) = (Instant::now(), cordon::Ends::default());
-        Arc::new(Self { client, watch, phases, keys, ledger, started, cordons })
+        Arc::new(Self { client, watch, phases, keys, ledger, fleet, started, cordons })
     }
 
     fn is_draining(&self) -> bool {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use sim::World;
 
 use super::Admin;
-use crate::routes::json;
+use crate::{fleet::Standing, routes::json};
 
 #[derive(Serialize)]
 struct Status {
@@ -21,6 +21,9 @@ struct Status {
     /// Requests since the start by how they ended.
     requests: BTreeMap<String, u64>,
     deployments: Vec<DeploymentStatus>,
+    /// The other replicas; only where there is a fleet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fleet: Option<Standing>,
     /// What is wrong with the simulated regions; only where `/chaos` is.
     #[serde(skip_serializing_if = "Option::is_none")]
     chaos: Option<Vec<Troubles>>,
@@ -55,6 +58,7 @@ pub(super) fn status(State(admin): State<Arc<Admin>>, world: Option<&World>) -> 
         retry_budget: emptiest(admin.client.retry_budgets().into_iter().map(|(_, budget)| budget)),
         requests: admin.watch.metrics().outcomes(),
         deployments: admin.client.deployments(),
+        fleet: admin.fleet.as_ref().and_then(|fleet| fleet.standing()),
         chaos: world.map(|world| troubles(world, &[])),
     })
 }
@@ -68,6 +72,7 @@ pub(super) fn of_world(world: &World, places: &[(String, String)], started: Inst
         retry_budget: None,
         requests: BTreeMap::new(),
         deployments: Vec::new(),
+        fleet: None,
         chaos: Some(troubles(world, places)),
     })
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::window::{Full, Taken, Window};
 
 /// What a key may use.
@@ -22,6 +24,39 @@ pub(super) struct Meter {
     tokens: Window,
     /// Millionths of a USD that calls on their way may cost.
     held: u64,
+    /// What calls on their way elsewhere may cost.
+    held_elsewhere: u64,
+}
+
+/// What a key has used of its minute and holds, as other replicas are to know it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Used {
+    /// Requests: for how many more milliseconds each part counts, and how many they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) requests: Vec<(u64, u64)>,
+    /// Tokens, likewise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tokens: Vec<(u64, u64)>,
+    /// Millionths of a USD that calls on their way may cost.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) held: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_nothing(held: &u64) -> bool {
+    *held == 0
+}
+
+/// What a key has used and holds at all other replicas together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Elsewhere {
+    /// Until when each part counts, and how many requests they are.
+    pub(crate) requests: Vec<(Instant, u64)>,
+    /// Tokens, likewise.
+    pub(crate) tokens: Vec<(Instant, u64)>,
+    /// Millionths of a USD that calls on their way may cost.
+    pub(crate) held: u64,
 }
 
 /// What one call holds until it is settled.
@@ -59,7 +94,7 @@ impl Meter {
     ) -> Result<Held, Refused> {
         match limits.left {
             Some(0) => return Err(Refused::Spent),
-            Some(left) if self.held >= left => return Err(Refused::Held),
+            Some(left) if self.held.saturating_add(self.held_elsewhere) >= left => return Err(Refused::Held),
             Some(_) | None => {}
         }
         let of_requests = limits.requests.map(|limit| (limit, self.requests.room(1, limit, now)));
@@ -79,6 +114,22 @@ impl Meter {
         }
         self.held = self.held.saturating_add(micro_usd);
         Ok(Held { tokens: limits.tokens.map(|_| self.tokens.take(tokens, now)), micro_usd })
+    }
+
+    /// What others used and hold, as it is known now.
+    pub(super) fn hear(&mut self, elsewhere: Elsewhere) {
+        self.requests.hear(elsewhere.requests);
+        self.tokens.hear(elsewhere.tokens);
+        self.held_elsewhere = elsewhere.held;
+    }
+
+    /// What was used here, for others to know.
+    pub(super) fn told(&mut self, now: Instant) -> Used {
+        let parts = |window: &mut Window| {
+            let ms = |left: Duration| u64::try_from(left.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX);
+            window.told(now).into_iter().map(|(left, amount)| (ms(left), amount)).collect()
+        };
+        Used { requests: parts(&mut self.requests), tokens: parts(&mut self.tokens), held: self.held }
     }
 
     /// The call took so many tokens. Its cost is booked elsewhere by now, and no longer
@@ -130,6 +181,18 @@ mod tests {
         assert_eq!(meter.enter(left(0), (0, 0), now).err(), Some(Refused::Spent));
         let held = meter.enter(left(5), (0, 7), now).unwrap();
         assert_eq!(meter.enter(left(5), (0, 1), now).err(), Some(Refused::Held));
+        meter.settle(held, 0, now);
+        assert!(meter.enter(left(5), (0, 1), now).is_ok());
+    }
+
+    #[test]
+    fn what_is_held_elsewhere_is_held() {
+        let (mut meter, now) = (Meter::default(), Instant::now());
+        meter.hear(Elsewhere { held: 3, ..Elsewhere::default() });
+        let held = meter.enter(left(5), (0, 2), now).unwrap();
+        assert_eq!(meter.told(now), Used { held: 2, ..Used::default() }, "each tells its own alone");
+        assert_eq!(meter.enter(left(5), (0, 1), now).err(), Some(Refused::Held));
+        meter.hear(Elsewhere::default());
         meter.settle(held, 0, now);
         assert!(meter.enter(left(5), (0, 1), now).is_ok());
     }

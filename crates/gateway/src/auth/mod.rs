@@ -16,6 +16,7 @@ mod window;
 pub(crate) use self::entry::Budget;
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, Instant, SystemTime},
 };
@@ -24,6 +25,7 @@ use http::{HeaderMap, StatusCode};
 use humantime_serde::re::humantime::format_duration;
 use outrigger::{Client, Request};
 
+pub(crate) use self::meter::{Elsewhere, Used};
 use self::{
     digest::Digest,
     entry::{Entries, Entry},
@@ -69,12 +71,35 @@ impl Keys {
         *keys = Key::all(entries, &keys);
     }
 
+    /// What each key has used of its minute and holds, for other replicas to know; those that used nothing are left out.
+    pub(crate) fn told(&self, now: Instant) -> BTreeMap<String, Used> {
+        let told = |key: &Arc<Key>| (key.name.to_string(), key.meter().told(now));
+        self.all().iter().map(told).filter(|(_, used)| *used != Used::default()).collect()
+    }
+
+    /// What the keys have used elsewhere, as it is known now; those that are not named, nothing.
+    pub(crate) fn hear(&self, mut elsewhere: BTreeMap<String, Elsewhere>) {
+        for key in &*self.all() {
+            key.meter().hear(elsewhere.remove(&*key.name).unwrap_or_default());
+        }
+    }
+
+    /// The keys that have a budget, with its period.
+    pub(crate) fn budgets(&self) -> Vec<(Arc<str>, Duration)> {
+        let budget = |key: &Arc<Key>| Some((Arc::clone(&key.name), key.entry.budget_usd?.every));
+        self.all().iter().filter_map(budget).collect()
+    }
+
+    fn all(&self) -> Arc<[Arc<Key>]> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Whose request this is; nobody's in particular where there are no keys.
     ///
     /// # Errors
     /// 401 when it has no key, or none that is known.
     pub(crate) fn find(&self, headers: &HeaderMap) -> Result<Option<Arc<Key>>, ApiError> {
-        let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
+        let keys = self.all();
         if keys.is_empty() {
             return Ok(None);
         }
@@ -236,6 +261,12 @@ impl Key {
 
 fn unauthorized(message: &str) -> ApiError {
     ApiError::caller(StatusCode::UNAUTHORIZED, "invalid_api_key", message)
+}
+
+/// What a file says of a key.
+#[cfg(test)]
+pub(crate) fn hash_of(key: &[u8]) -> String {
+    Digest::of(key).to_string()
 }
 
 #[cfg(test)]

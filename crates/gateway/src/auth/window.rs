@@ -3,6 +3,8 @@
 //! Any minute counts, not the one on the clock: whoever takes all at its end cannot take all again a second later. Every single taking
 //! kept would be exact and without bound, so takings within half a second of each other are one, and all of it counts for a minute
 //! after the last of them. So a limit is never exceeded, at the price of a hundredth of it.
+//!
+//! What others took of the same limit, as far as it is known, counts beside it until it is a minute old too ([`Window::hear`]).
 
 use std::{
     collections::VecDeque,
@@ -14,9 +16,14 @@ pub(super) const MINUTE: Duration = Duration::from_secs(60);
 /// Takings so near to each other are one: at most 121 are kept.
 const GRAIN: Duration = Duration::from_millis(500);
 
+/// What is told to others of takings so near to each other is one: twelve numbers a minute say enough for a wait.
+const TOLD_GRAIN: Duration = Duration::from_secs(5);
+
 /// The takings of the last minute.
 #[derive(Debug, Default)]
 pub(super) struct Window {
+    /// What others took: until when it counts, and how much it is, the soonest first.
+    others: Vec<(Instant, u64)>,
     slots: VecDeque<Slot>,
     /// The number of the first slot; they are numbered as they come.
     first: u64,
@@ -53,19 +60,48 @@ impl Window {
     pub(super) fn room(&mut self, amount: u64, limit: u64, now: Instant) -> Result<(), Full> {
         self.advance(now);
         let most = limit.checked_sub(amount).ok_or(Full::Forever)?;
-        let mut left = self.used;
+        let others = self.others.iter().filter(|(until, _)| now < *until);
+        let mut left = others.clone().fold(self.used, |sum, (_, amount)| sum.saturating_add(*amount));
         if left <= most {
             return Ok(());
         }
+        let mut own = self.slots.iter().map(|slot| (slot.last + MINUTE, slot.amount)).peekable();
+        let mut others = others.copied().peekable();
         let mut wait = Duration::ZERO;
-        for slot in &self.slots {
-            left = left.saturating_sub(slot.amount);
-            wait = MINUTE.saturating_sub(now.saturating_duration_since(slot.last));
-            if left <= most {
-                break;
-            }
+        while left > most {
+            let own_is_next = own.peek().zip(others.peek()).is_none_or(|(own, other)| own.0 <= other.0);
+            let next = if own_is_next && own.peek().is_some() { own.next() } else { others.next() };
+            let Some((until, amount)) = next else { break };
+            left = left.saturating_sub(amount);
+            wait = until.saturating_duration_since(now);
         }
         Err(Full::For(wait))
+    }
+
+    /// What others took, as it is known now: until when each taking counts, and how much it is.
+    pub(super) fn hear(&mut self, mut others: Vec<(Instant, u64)>) {
+        others.sort_unstable();
+        self.others = others;
+    }
+
+    /// What was taken here, in a few parts: for how much longer each counts, and how much it is.
+    pub(super) fn told(&mut self, now: Instant) -> Vec<(Duration, u64)> {
+        self.advance(now);
+        let mut parts: Vec<(Duration, u64)> = Vec::new();
+        let mut opened = None;
+        for slot in &self.slots {
+            let left = MINUTE.saturating_sub(now.saturating_duration_since(slot.last));
+            let is_near = |opened: Instant| slot.last.saturating_duration_since(opened) < TOLD_GRAIN;
+            match parts.last_mut().filter(|_| opened.is_some_and(is_near)) {
+                Some(part) => *part = (left, part.1.saturating_add(slot.amount)),
+                None => {
+                    opened = Some(slot.opened);
+                    parts.push((left, slot.amount));
+                }
+            }
+        }
+        parts.retain(|(_, amount)| *amount > 0);
+        parts
     }
 
     /// Takes so much. Time that goes back reads as no time passed.
@@ -154,12 +190,27 @@ mod tests {
     }
 
     #[test]
+    fn what_others_took_counts_until_it_is_a_minute_old() {
+        let (mut window, start) = (Window::default(), Instant::now());
+        window.hear(vec![(at(start, 50_000), 4), (at(start, 20_000), 3)]);
+        window.take(2, start);
+        assert_eq!(window.room(1, 10, start), Ok(()));
+        assert_eq!(window.room(2, 10, start), Err(Full::For(Duration::from_secs(20))));
+        assert_eq!(window.room(5, 10, start), Err(Full::For(Duration::from_secs(50))));
+        assert_eq!(window.room(9, 10, start), Err(Full::For(MINUTE)), "the last that frees is its own");
+        assert_eq!(window.room(4, 10, at(start, 20_000)), Ok(()));
+        window.hear(Vec::new());
+        assert_eq!(window.room(8, 10, at(start, 20_000)), Ok(()), "they are what was heard last");
+    }
+
+    #[test]
     fn what_is_kept_has_a_bound() {
         let (mut window, start) = (Window::default(), Instant::now());
         for ms in 0..130_000 {
             window.take(1, at(start, ms));
         }
         assert!(window.slots.len() <= 121, "{}", window.slots.len());
+        assert!(window.told(at(start, 130_000)).len() <= 13);
     }
 
     /// All that was ever taken, one by one.
@@ -216,6 +267,30 @@ mod tests {
                 window.take(amount, now);
                 naive.0.push((now, amount));
             }
+        }
+
+        /// **Two that tell each other share one limit.** Where each hears what the other took before it lets anyone in, no minute sees more than
+        /// the limit over both; and once a minute has passed since the last taking, all of it is free at both. Fails if a part is told
+        /// for less time than its last taking counts, or is left out.
+        #[test]
+        fn two_that_tell_each_other_share_one_limit(steps in steps(), limit in 1..30_u64, turns in any::<u64>()) {
+            let (mut windows, mut naive) = ([Window::default(), Window::default()], Naive::default());
+            let mut now = Instant::now();
+            for (number, (later, amount, _)) in steps.into_iter().enumerate() {
+                now += Duration::from_millis(later);
+                let here = usize::from(turns.rotate_right(u32::try_from(number).unwrap()) & 1 == 1);
+                let heard = windows[1 - here].told(now).into_iter().map(|(left, amount)| (now + left, amount));
+                let heard = heard.collect();
+                windows[here].hear(heard);
+                if windows[here].room(amount, limit, now).is_ok() {
+                    windows[here].take(amount, now);
+                    naive.0.push((now, amount));
+                }
+                prop_assert!(naive.within(now) <= limit, "{} of {limit}", naive.within(now));
+            }
+            now += MINUTE;
+            prop_assert_eq!(windows[0].room(limit, limit, now), Ok(()));
+            prop_assert_eq!(windows[1].told(now), []);
         }
 
         /// **What is given back is there for others**: once all is settled to nothing, the whole limit is free.

@@ -12,7 +12,7 @@ use outrigger::{
 use serde::Serialize;
 
 use super::{Env, Failed, block_on, duration, out, paint::Paint, read};
-use crate::file::File;
+use crate::{file::File, fleet};
 
 /// Validate a configuration file
 #[derive(Debug, ClapArgs)]
@@ -40,6 +40,9 @@ struct Verdict<'a> {
     /// What was found where; absent unless it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoints: Option<Vec<Finding>>,
+    /// What was found of the Redis that replicas share; absent unless there is one and it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fleet: Option<fleet::Finding>,
 }
 
 pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
@@ -59,8 +62,16 @@ pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
         Ok(file) if args.probe => Some(block_on(probe(&file.config, args.timeout))?),
         Ok(_) | Err(_) => None,
     };
-    let all_well = endpoints.iter().flatten().all(|finding| finding.ok);
-    let verdict = Verdict { file: &name, ok: faults.is_empty() && all_well, faults, warnings, endpoints };
+    let fleet = match &checked {
+        Ok(File { fleet: Some(settings), .. }) if args.probe => {
+            block_on(async { Ok(fleet::probe(settings, args.timeout).await) })?
+        }
+        Ok(_) | Err(_) => None,
+    };
+    let shares = fleet.as_ref().is_none_or(|finding| finding.ok);
+    let all_well = shares && endpoints.iter().flatten().all(|finding| finding.ok);
+    let verdict =
+        Verdict { file: &name, ok: faults.is_empty() && all_well, faults, warnings, endpoints, fleet };
     if args.json {
         out::result(serde_json::to_string(&verdict)?);
     } else {
@@ -88,6 +99,11 @@ impl Verdict<'_> {
         }
         for finding in self.endpoints.iter().flatten() {
             out::result(line(finding, paint));
+        }
+        if let Some(fleet::Finding { redis, ok, took_ms, message }) = &self.fleet {
+            let verdict = if *ok { paint.good("ok") } else { paint.bad("failed") };
+            let message = message.as_ref().map_or_else(String::new, |message| format!(", {message}"));
+            out::result(format_args!("fleet {redis}: {verdict}, {took_ms} ms{message}"));
         }
         let sound = match (self.faults, self.ok) {
             ([], _) => paint.good("sound"),

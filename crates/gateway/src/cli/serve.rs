@@ -22,6 +22,7 @@ use crate::{
     clerk::Clerk,
     descriptors,
     file::File,
+    fleet::{Ears, Fleet},
     ledger::Ledger,
     load::Load,
     log::{self, access::AccessLog, beside, changes},
@@ -128,14 +129,16 @@ async fn serve(
     let tracing = Tracing::start(env, &file.config)?.map(Arc::new);
     let max_held = usize::try_from(file.settings.max_held_answer.0).unwrap_or(usize::MAX);
     let load = Load::of(&file.settings);
+    let fleet = Fleet::new(&file, Arc::clone(&ledger) as Arc<dyn Spent>);
     let client = Client::builder()
         .config(file.config)
         .observer(watch.clone())
         .observer(changes::tell)
+        .observer(fleet.observer())
         .max_held_answer(max_held)
         .room(Arc::clone(&load) as Arc<dyn Room>)
         .build()?;
-    let keys = Arc::new(Keys::new(file.keys, Arc::clone(&ledger) as Arc<dyn Spent>));
+    let keys = Arc::new(Keys::new(file.keys, Arc::clone(&fleet) as Arc<dyn Spent>));
     let mut clerks: Vec<Arc<dyn Clerk>> = vec![Arc::new(AccessLog)];
     clerks.extend(recorder.map(|recorder| recorder as Arc<dyn Clerk>));
     clerks.extend(tracing.clone().map(|tracing| tracing as Arc<dyn Clerk>));
@@ -146,17 +149,20 @@ async fn serve(
         watch: watch.clone(),
         keys: Arc::clone(&keys),
         ledger,
+        fleet: Some(Arc::clone(&fleet)),
         clerks,
         tells_prompts,
         world: None,
         orders: Some(orders),
     };
     let running = server::start(&file.settings, parts).await?;
+    let sharing = fleet.share(Ears { keys: Arc::clone(&keys), client: client.clone() });
     watch.metrics().may_reload();
     let reloader = Reloader {
         source,
         client,
         keys,
+        fleet,
         live: Arc::clone(running.live()),
         watch,
         tracing: tracing.clone(),
@@ -172,6 +178,7 @@ async fn serve(
     signals.next().await;
     supervisor.stopping(running.live().settings().drain);
     let code = stop(running, &mut signals).await;
+    sharing.end(signals.next()).await;
     if let Some(tracing) = tracing {
         // The last spans leave on the runtime, so who waits for them must not be of it.
         tokio::task::spawn_blocking(move || tracing.finish()).await?;

@@ -52,6 +52,11 @@ function told(name, data) {
       return { look: "half", sign: "▲", what: `another place is preferred to ${placed(data)}`, kind: "advice", why: "three failures in a row" };
     case "cordon":
       return { look: "cordoned", sign: "⏸", what: `${placed(data)} is ${data.cordoned ? "cordoned" : "uncordoned"}`, kind: "cordon", why: data.for_s ? `for ${span(data.for_s)}` : "" };
+    case "hearsay": {
+      const wait = data.cooldown_s === null || data.cooldown_s === undefined ? "" : `for ${span(data.cooldown_s)}`;
+      const what = data.news === "cooldown" ? "is to be left alone" : "failed elsewhere";
+      return { look: "half", sign: "✉", what: `another replica says: ${placed(data)} ${what}`, kind: "hearsay", why: wait };
+    }
     case "reload":
       return { look: "half", sign: "↻", what: data.result === "error" ? "a new configuration was refused" : "the configuration was read anew", kind: "reload", why: data.faults?.[0] ?? (data.trigger ? `by ${plain(data.trigger)}` : "") };
     default:

@@ -4,7 +4,7 @@ const POLL = 2000;
 const SOON = 250;
 const SPEND = 5000;
 const PATIENCE = 5000;
-const EVENTS = ["transition", "failover", "failover_advised", "taken_out", "rescue", "reload", "cordon"];
+const EVENTS = ["transition", "failover", "failover_advised", "taken_out", "rescue", "reload", "cordon", "hearsay"];
 
 /**
  * Keeps the link. `on.status(document)` is told how it stands, `on.spend(document)` what it has cost, `on.event(name, data)` what

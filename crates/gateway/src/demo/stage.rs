@@ -67,6 +67,7 @@ impl Stage {
             load: Load::of(&settings),
             watch,
             keys: Arc::default(),
+            fleet: None,
             ledger: Arc::new(crate::ledger::Ledger::in_memory()),
             clerks: Vec::new(),
             tells_prompts: false,

@@ -1,6 +1,6 @@
 //! What an operator reads afterwards: what became of places, an event each, and what is to be mended as an error.
 
-use outrigger::{Notice, Route};
+use outrigger::{News, Notice, Route};
 use tracing::{debug, error, info, warn};
 
 /// Tells what the client noticed.
@@ -23,6 +23,14 @@ pub(crate) fn tell(notice: &Notice) {
             let Route { provider, region, model, .. } = route;
             let back_in_s = back_in.map(|wait| wait.as_secs());
             error!(%provider, %region, %model, class = class.as_str(), back_in_s, "taken_out");
+        }
+        Notice::Hearsay { news, .. } => {
+            let Route { provider, region, model, .. } = news.route();
+            let (news, cooldown_ms) = match news {
+                News::CoolDown { wait, .. } => ("cooldown", Some(wait.as_millis())),
+                _ => ("tripped", None),
+            };
+            info!(%provider, %region, %model, news, cooldown_ms, "hearsay");
         }
         Notice::FailoverAdvised { route, .. } => {
             let Route { provider, region, model, .. } = route;

@@ -29,6 +29,7 @@ use crate::{
     auth::{Keys, digest::Digest},
     cli,
     file::File,
+    fleet::Fleet,
     live::Live,
     settings::Settings,
     signals::HangUps,
@@ -151,6 +152,7 @@ pub(crate) struct Reloader {
     pub(crate) source: Source,
     pub(crate) client: Client,
     pub(crate) keys: Arc<Keys>,
+    pub(crate) fleet: Arc<Fleet>,
     pub(crate) live: Arc<Live>,
     pub(crate) watch: Watch,
     /// Who exports spans, if anybody does.
@@ -248,6 +250,7 @@ impl Reloader {
             tracing.follow(&file.config);
         }
         self.keys.swap(file.keys);
+        self.fleet.swap(file.fleet);
         self.live.swap(file.settings);
         self.made_of = made_of;
         Ok(warnings)

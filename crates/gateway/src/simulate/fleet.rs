@@ -1,6 +1,6 @@
 //! Many clients, each with an engine of its own, before the same regions: the driver's part played in virtual time.
 //!
-//! They share nothing, as replicas of a gateway or programs with the client built in share nothing: what one learns of a region the
+//! They share nothing, as programs with the client built in share nothing: what one learns of a region the
 //! others must learn themselves, and their calls are the load that the others find there.
 
 use std::{

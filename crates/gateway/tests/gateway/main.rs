@@ -17,6 +17,7 @@ mod chaos;
 mod commands;
 mod dashboard;
 mod early;
+mod fleet;
 mod hands;
 mod hostile;
 mod keys;
