@@ -1,7 +1,7 @@
 //! The gate: everything that must hold before a change is kept, in one run.
 //!
 //! The order is by price, so that a slip of the pen costs seconds: format, rules, layers, lints, documentation, the build,
-//! real clients, a real browser, Prometheus' own tool, and last the tests, whose closing lines end the run. Lints go crate by crate: in one go cargo would unify
+//! real clients, a real browser, Prometheus' own tool, a fleet and its Redis, and last the tests, whose closing lines end the run. Lints go crate by crate: in one go cargo would unify
 //! the features, and a crate that only builds because its neighbour turned something on would pass. All steps share one
 //! target folder and one profile, and none sets flags for all compilations, so nothing is built twice for the flags' sake.
 
@@ -9,6 +9,7 @@ use crate::browser;
 use crate::clients;
 use crate::deploy;
 use crate::failure::Failure;
+use crate::fleet;
 use crate::fuzz;
 use crate::layers;
 use crate::metrics;
@@ -46,6 +47,7 @@ pub(crate) fn run(workspace: &Workspace, length: Length) -> Result<(), Failure> 
     clients::run_against(workspace, &clients::built_program(workspace))?;
     browser::run_against(workspace, &clients::built_program(workspace))?;
     metrics::run_against(workspace, &clients::built_program(workspace))?;
+    fleet::run_against(workspace, &clients::built_program(workspace))?;
     deploy::run(workspace)?;
     // What is behind a feature is not among the tests of the workspace; all else of it is built as for those.
     cargo(&["test", "--workspace", "--features", "outrigger-gateway/otel", "--test", "gateway", "traces::"])?;

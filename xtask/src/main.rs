@@ -10,6 +10,7 @@ mod clients;
 mod deploy;
 mod failure;
 mod faults;
+mod fleet;
 mod fuzz;
 mod layers;
 mod metrics;
@@ -33,6 +34,7 @@ usage: cargo xtask VERB
   clients       real client libraries against the real gateway
   browser       the dashboard in a real Chromium; browser --screenshot takes the README's picture
   metrics       what Prometheus' promtool says of the metrics and the alerts
+  fleet         two gateways and a real Redis: what is shared, and what happens when it is killed
   deploy        what hadolint, systemd and Kubernetes' schemas say of deploy/
   faults        what comes of every fault, measured and written to docs/faults.md
   fuzz          the fuzz targets of wire, a minute each";
@@ -68,6 +70,7 @@ fn run(words: &[&str]) -> Option<Result<(), Failure>> {
         ["browser"] => browser::run,
         ["browser", "--screenshot"] => browser::screenshot,
         ["metrics"] => metrics::run,
+        ["fleet"] => fleet::run,
         ["deploy"] => deploy::run,
         ["faults"] => faults::run,
         ["fuzz"] => fuzz::run,
