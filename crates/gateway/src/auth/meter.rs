@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::window::{Full, Taken, Window};
 
+/// The most that one call holds, in millionths of a USD: so much that no budget has it, and so little that the sum over all calls on
+/// their way stays a number. A sum that had stopped at the largest one would forget the others when one of them ends.
+const MOST_HELD: u64 = u64::MAX >> 24;
+
 /// What a key may use.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Limits {
@@ -112,6 +116,7 @@ impl Meter {
         if limits.requests.is_some() {
             self.requests.take(1, now);
         }
+        let micro_usd = micro_usd.min(MOST_HELD);
         self.held = self.held.saturating_add(micro_usd);
         Ok(Held { tokens: limits.tokens.map(|_| self.tokens.take(tokens, now)), micro_usd })
     }
@@ -195,6 +200,19 @@ mod tests {
         meter.hear(Elsewhere::default());
         meter.settle(held, 0, now);
         assert!(meter.enter(left(5), (0, 1), now).is_ok());
+    }
+
+    /// **One call's absurd bound is its own alone.** Fails if, once it has ended, what the others hold is forgotten.
+    #[test]
+    fn a_call_that_may_cost_everything_hides_no_other() {
+        let (mut meter, now) = (Meter::default(), Instant::now());
+        let held = meter.enter(left(9), (0, 7), now).unwrap();
+        let absurd = meter.enter(left(9), (0, u64::MAX), now).unwrap();
+        assert_eq!(meter.enter(left(9), (0, 1), now).err(), Some(Refused::Held));
+        meter.settle(absurd, 0, now);
+        assert_eq!(meter.held, 7);
+        meter.settle(held, 0, now);
+        assert_eq!(meter.held, 0);
     }
 
     proptest! {
