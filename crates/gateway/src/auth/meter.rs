@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::window::{Full, Taken, Window};
+use super::{
+    entry::Budget,
+    window::{Full, Taken, Window},
+};
 
 /// The most that one call holds, in millionths of a USD: so much that no budget has it, and so little that the sum over all calls on
 /// their way stays a number. A sum that had stopped at the largest one would forget the others when one of them ends.
@@ -24,6 +27,8 @@ pub(super) struct Limits {
 /// What a key has used and holds.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
+    /// What it may spend, as the file says now: calls that began by another file are booked by this one too.
+    pub(super) budget: Option<Budget>,
     requests: Window,
     tokens: Window,
     /// Millionths of a USD that calls on their way may cost.

@@ -142,7 +142,9 @@ impl Key {
         let key = |(name, entry): (String, Entry)| {
             let known = before.iter().find(|key| *key.name == *name);
             let meter = known.map(|key| Arc::clone(&key.meter)).unwrap_or_default();
-            Arc::new(Self { name: name.into(), entry, meter })
+            let key = Self { name: name.into(), entry, meter };
+            key.meter().budget = key.entry.budget_usd;
+            Arc::new(key)
         };
         entries.into_iter().map(key).collect()
     }
@@ -323,6 +325,27 @@ mod tests {
             "a higher limit counts at once"
         );
         assert!(enter("or-1", limits).is_ok(), "another name is another caller");
+    }
+
+    /// **A call is booked by the file that holds when it is booked.** Fails if one that began by an older file writes the old budget's
+    /// period over the new one's, which forgets what that has cost.
+    #[test]
+    fn a_call_on_its_way_is_booked_in_the_period_of_now() {
+        let with = |every: Option<u64>| {
+            let budget = |secs| Budget { amount: 1.0, every: Duration::from_secs(secs) };
+            let entry = Entry { budget_usd: every.map(budget), ..Entry::of(Digest::of("or-1".as_bytes())) };
+            Entries::from([("a".to_owned(), entry)])
+        };
+        let keys = Keys::new(with(Some(3600)), Arc::new(Ledger::in_memory()));
+        let key = found(&keys, "or-1").unwrap();
+        let held = key.meter().enter(Limits::default(), (0, 0), Instant::now()).unwrap();
+        let pass = Pass::new(Arc::clone(&key), held);
+        for every in [Some(7200), None, Some(60)] {
+            keys.swap(with(every));
+            assert_eq!(pass.budget().map(|budget| budget.every.as_secs()), every);
+        }
+        keys.swap(Entries::new());
+        assert_eq!(pass.budget().map(|budget| budget.every.as_secs()), Some(60), "it has gone, as it was");
     }
 
     /// **Whoever's key is in the file comes in, whatever else changes.** Fails if there is a moment in a swap without it.

@@ -35,9 +35,9 @@ impl Pass {
         self.key.name()
     }
 
-    /// What its key may spend, where that has a bound.
+    /// What its key may spend now, where that has a bound. The file may have changed since the call began.
     pub(crate) fn budget(&self) -> Option<Budget> {
-        self.key.entry.budget_usd
+        self.key.meter().budget
     }
 
     /// The call is over and took so many tokens. Only the first word counts.
