@@ -29,14 +29,18 @@ pub(crate) fn micro_usd(usd: f64) -> u64 {
     parts_of_usd(usd, 1e6)
 }
 
-/// Whole parts of a USD, of which it has so many; rounded up: what costs something is never booked as nothing.
+/// More than what prices and sums lose by being binary fractions, and less than anybody is paid.
+const NOISE: f64 = 1e-12;
+
+/// Whole parts of a USD, of which it has so many; rounded up: what costs something is never booked as nothing. A whole number of parts
+/// is that number, though a binary fraction may lie a hair above it.
 pub(crate) fn parts_of_usd(usd: f64, parts: f64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a cast of a float stops at the bounds of the integer, and takes what is no number for nothing"
     )]
-    let whole = (usd * parts).ceil() as u64;
+    let whole = (usd * parts * (1.0 - NOISE)).ceil() as u64;
     whole
 }
 
@@ -61,5 +65,14 @@ mod tests {
     fn the_smallest_cost_is_booked() {
         assert_eq!([micro_usd(1e-9), micro_usd(0.0), micro_usd(-1.0), micro_usd(f64::NAN)], [1, 0, 0, 0]);
         assert_eq!([micro_usd(1.5), micro_usd(f64::INFINITY)], [1_500_000, u64::MAX]);
+    }
+
+    /// **What a price list says is what is booked.** Fails if the noise of a binary fraction is rounded up to a part of its own.
+    #[test]
+    fn a_whole_number_of_parts_is_booked_as_that() {
+        for tokens in 0..20_000_u32 {
+            let usd = f64::from(tokens) * 2.0 / 1e6 + f64::from(tokens) * 8.0 / 1e6;
+            assert_eq!(parts_of_usd(usd, 1e9), u64::from(tokens) * 10_000, "{usd}");
+        }
     }
 }
