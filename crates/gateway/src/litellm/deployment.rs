@@ -4,9 +4,9 @@ use outrigger::config::{Preset, Secret};
 use serde_json::Value;
 
 use super::{
-    notes::Notes,
+    notes::{NO_NUMBER, Notes},
     vendors::{Home, Speaks, Vendor, Whose, server, whose},
-    yaml::{entries, list, number, plain, text, variable, whole},
+    yaml::{bared, entries, is_no_key, list, number, plain, text, variable, whole},
 };
 
 /// One entry: a model at a place.
@@ -68,13 +68,8 @@ pub(super) struct Limits {
 /// The kinds of models whose requests are served.
 const MODES: [&str; 5] = ["chat", "completion", "embedding", "responses", "text"];
 
-/// Keys that are read; of the others each is noted.
-const READ: [&str; 22] = [
-    "model",
-    "api_base",
-    "base_url",
-    "api_key",
-    "api_version",
+/// Numbers that are read.
+const NUMBERS: [&str; 12] = [
     "rpm",
     "tpm",
     "weight",
@@ -83,16 +78,29 @@ const READ: [&str; 22] = [
     "request_timeout",
     "stream_timeout",
     "max_parallel_requests",
-    "organization",
-    "region_name",
-    "custom_llm_provider",
-    "extra_headers",
-    "headers",
     "input_cost_per_token",
     "output_cost_per_token",
     "cache_read_input_token_cost",
     "max_input_tokens",
 ];
+
+/// Other keys that are read; of those that are in neither list each is noted.
+const READ: [&str; 10] = [
+    "model",
+    "api_base",
+    "base_url",
+    "api_key",
+    "api_version",
+    "organization",
+    "region_name",
+    "custom_llm_provider",
+    "extra_headers",
+    "headers",
+];
+
+fn is_read(key: &str) -> bool {
+    READ.contains(&key) || NUMBERS.contains(&key)
+}
 
 /// Every entry that can be served.
 pub(super) fn all(tree: &Value, notes: &mut Notes) -> Vec<Deployment> {
@@ -231,6 +239,15 @@ impl<'v> Entry<'v> {
 
     fn place(&self, vendor: &'static Vendor, notes: &mut Notes) -> Option<Place> {
         let written = self.text("api_base").or_else(|| self.text("base_url"));
+        let bare = written.as_deref().and_then(bared);
+        // Azure's query is its version.
+        let is_version =
+            vendor.speaks == Speaks::Azure && written.as_ref().is_some_and(|url| !url.contains('@'));
+        if bare.is_some() && !is_version {
+            let why = "a base URL has none here, and they are not written; a key goes into `api_key`, anything else into `headers`";
+            notes.of(self.group, "user, password and query of `api_base`", why);
+        }
+        let written = bare.or(written);
         let base = match (&written, vendor.home) {
             (Some(written), _) => base_of(vendor, written),
             (None, Home::Preset(preset)) => Base::Preset(preset, "global"),
@@ -304,13 +321,15 @@ impl<'v> Entry<'v> {
 
     /// Names what is said and not read.
     fn note_the_rest(&self, notes: &mut Notes) {
-        for (key, value) in entries(self.entry, "litellm_params").filter(|(key, _)| !READ.contains(key)) {
+        for (key, value) in entries(self.entry, "litellm_params").filter(|(key, _)| !is_read(key)) {
             if !value.is_null() {
                 notes.of(self.group, format!("litellm_params.{key}"), of_params(key));
             }
         }
-        let described =
-            entries(self.entry, "model_info").filter(|(key, _)| !READ.contains(key) && *key != "mode");
+        for key in NUMBERS.into_iter().filter(|key| self.param(key).is_some() && self.number(key).is_none()) {
+            notes.of(self.group, format!("litellm_params.{key}"), NO_NUMBER);
+        }
+        let described = entries(self.entry, "model_info").filter(|(key, _)| !is_read(key) && *key != "mode");
         for (key, _) in described {
             notes.of(self.group, format!("model_info.{key}"), "it describes the model to LiteLLM itself");
         }
@@ -339,25 +358,6 @@ fn of_params(key: &str) -> &'static str {
     }
 }
 
-/// Words that stand where a server wants no key.
-fn is_no_key(key: &str) -> bool {
-    const WORDS: [&str; 12] = [
-        "none",
-        "null",
-        "empty",
-        "dummy",
-        "fake",
-        "fake-key",
-        "anything",
-        "not-needed",
-        "no-key",
-        "na",
-        "ollama",
-        "lm-studio",
-    ];
-    WORDS.iter().any(|word| key.eq_ignore_ascii_case(word))
-}
-
 /// A base URL as it is meant here: the API's root with its version.
 fn base_of(vendor: &'static Vendor, written: &str) -> Base {
     if let Some(variable) = variable(written) {
@@ -369,7 +369,6 @@ fn base_of(vendor: &'static Vendor, written: &str) -> Base {
     let url = match (vendor.name, vendor.speaks) {
         // What LiteLLM appends to these begins with the version.
         ("ollama", _) | (_, Speaks::Anthropic) if !url.ends_with("/v1") => format!("{url}/v1"),
-        (_, Speaks::Azure) => url.split_once('?').map_or(url, |(url, _)| url).to_owned(),
         (_, Speaks::OpenAi) if vendor.name == "lm-studio" && !has_path => format!("{url}/v1"),
         _ => url.to_owned(),
     };

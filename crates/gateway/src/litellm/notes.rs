@@ -1,5 +1,9 @@
 //! What has no counterpart, each thing once, with everybody whom it concerns.
 
+/// Why a number is left out.
+pub(super) const NO_NUMBER: &str =
+    "its value is no number; one cannot come from the environment here, so write it into the file";
+
 /// The notes, in the order in which they came up.
 #[derive(Debug, Default)]
 pub(super) struct Notes(Vec<Note>);

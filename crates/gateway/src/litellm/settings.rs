@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     chains::Model,
-    notes::Notes,
+    notes::{NO_NUMBER, Notes},
     yaml::{entries, number, text, whole},
 };
 
@@ -124,7 +124,14 @@ fn strategy(named: &str, notes: &mut Notes) -> Option<Line> {
 
 /// Names all that is said and not read.
 fn remarks(tree: &Value, notes: &mut Notes) {
+    const NUMBERS: [&str; 6] =
+        ["num_retries", "timeout", "request_timeout", "stream_timeout", "allowed_fails", "cooldown_time"];
     for section in ["router_settings", "litellm_settings", "general_settings"] {
+        let numbers = entries(tree, section)
+            .filter(|(key, value)| NUMBERS.contains(key) && is_read(section, key) && !value.is_null());
+        for (key, _) in numbers.filter(|(_, value)| number(value).is_none()) {
+            notes.add(format!("{section}.{key}"), NO_NUMBER);
+        }
         for (key, value) in
             entries(tree, section).filter(|(key, value)| !is_read(section, key) && !value.is_null())
         {

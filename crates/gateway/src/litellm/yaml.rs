@@ -66,6 +66,35 @@ pub(super) fn plain(text: &str) -> String {
     variable(text).unwrap_or_else(|| text.replace("${", "$${"))
 }
 
+/// A URL without its user, password, query and fragment, which may be secret; none where it has none of them.
+pub(super) fn bared(url: &str) -> Option<String> {
+    let from = url.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = url.split_at(from);
+    let (place, query) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
+    let (host, path) = place.split_at(place.find('/').unwrap_or(place.len()));
+    let bare = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    (bare != host || !query.is_empty()).then(|| format!("{scheme}{bare}{path}"))
+}
+
+/// Words that stand where a server wants no key.
+pub(super) fn is_no_key(key: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "none",
+        "null",
+        "empty",
+        "dummy",
+        "fake",
+        "fake-key",
+        "anything",
+        "not-needed",
+        "no-key",
+        "na",
+        "ollama",
+        "lm-studio",
+    ];
+    WORDS.iter().any(|word| key.eq_ignore_ascii_case(word))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -77,6 +106,21 @@ mod tests {
         assert_eq!(number(&json!("80_000")), Some(80_000.0));
         assert_eq!(whole(&json!(6.9)), Some(6));
         assert_eq!((whole(&json!("0")), whole(&json!("many")), whole(&json!(null))), (None, None, None));
+    }
+
+    #[test]
+    fn a_url_is_bared_of_what_may_be_secret() {
+        for (url, bare) in [
+            ("https://a:b@h.example/v1", Some("https://h.example/v1")),
+            ("a:b@h.example/v1", Some("h.example/v1")),
+            ("https://a@b@h:1?q", Some("https://h:1")),
+            ("https://h?a@b/c", Some("https://h")),
+            ("https://h/v1#f", Some("https://h/v1")),
+            ("https://h/a@b", None),
+            ("os.environ/BASE", None),
+        ] {
+            assert_eq!(bared(url).as_deref(), bare, "{url}");
+        }
     }
 
     #[test]

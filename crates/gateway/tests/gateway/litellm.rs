@@ -164,6 +164,42 @@ async fn no_secret_is_written() {
     assert!(run.out.contains("put its `api_key` into OPENAI_API_KEY_2 (mini)"), "{}", run.out);
 }
 
+/// **A URL's own credentials are secrets too**, also where they would become a name. Fails if an `api_base` is written as it came.
+#[tokio::test]
+async fn no_secret_of_a_url_is_written() {
+    let azure = "model_list: [{model_name: m, litellm_params: {model: azure/m, api_base: 'https://h.openai.azure.com/?";
+    let (_, text) = imported(&format!("{azure}api-version=2024-10-21'}}}}]\n")).await;
+    assert!(!text.contains("query of"), "its version needs no word\n{text}");
+    for (base, left) in [
+        ("http://me:pw-secret@harbour.example/v1?key=q-secret", "http://harbour.example/v1"),
+        ("https://harbour.example/v1#f-secret", "https://harbour.example/v1"),
+        ("https://u-secret@harbour.example:8443/a@b/v1", "https://harbour.example:8443/a@b/v1"),
+    ] {
+        let yaml = format!(
+            "model_list: [{{model_name: m, litellm_params: {{model: openai/m, api_base: '{base}'}}}}]\n"
+        );
+        let (tree, text) = imported(&yaml).await;
+        let provider = tree["providers"].as_object().unwrap().values().next().unwrap();
+        assert_eq!(provider["base_url"], left, "{text}");
+        assert!(!text.contains("-secret") && text.contains("query of `api_base` (m): "), "{text}");
+    }
+}
+
+/// **Nothing is left out in silence.** Fails if a number that comes from the environment, or is none, vanishes without a word.
+#[tokio::test]
+async fn what_is_no_number_is_said() {
+    let (_, text) = imported(
+        "model_list: [{model_name: m, litellm_params: {model: openai/m, rpm: os.environ/RPM, timeout: soon}}]\n\
+         router_settings: {num_retries: os.environ/N, timeout: 5}\nlitellm_settings: {request_timeout: many}\n",
+    )
+    .await;
+    let words = ["litellm_params.rpm (m)", "litellm_params.timeout (m)", "router_settings.num_retries"];
+    for said in words.into_iter().chain(["litellm_settings.request_timeout"]) {
+        assert!(text.contains(&format!("# - {said}: its value is no number")), "no word on {said}\n{text}");
+    }
+    assert!(!text.contains("router_settings.timeout:"), "{text}");
+}
+
 #[tokio::test]
 async fn each_thing_without_a_counterpart_has_a_comment() {
     let run = import(WHOLE).await;
