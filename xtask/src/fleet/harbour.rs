@@ -127,6 +127,17 @@ impl Harbour {
         self.server = None;
     }
 
+    /// The region that is furthest from being preferred.
+    pub(super) fn last_region(&self) -> &str {
+        self.regions.last().map_or("", String::as_str)
+    }
+
+    /// A region answers 500.
+    pub(super) fn break_region(&self, region: &str, lasting: &str) -> Result<(), String> {
+        let order = serde_json::json!({ "region": region, "fault": "status", "for": lasting, "status": 500 });
+        self.chaos("POST", &order.to_string())
+    }
+
     /// The preferred region names a wait to whoever asks.
     pub(super) fn limit_region(&self, lasting: &str, wait_secs: u64) -> Result<(), String> {
         let region = self.region();
@@ -200,9 +211,14 @@ impl Gateway {
 
     /// Asks for a short answer with the key of this name.
     pub(super) fn ask(&self, key: &str) -> Result<Answer, String> {
+        self.ask_with(key, "")
+    }
+
+    /// The same with more headers, which are whole lines.
+    pub(super) fn ask_with(&self, key: &str, headers: &str) -> Result<Answer, String> {
         let text = self.keys.iter().find(|(name, _)| name == key).map_or("", |(_, text)| text.as_str());
         let body = r#"{"model":"chat","max_tokens":1,"messages":[{"role":"user","content":"ahoy"}]}"#;
-        send(&self.listen, "POST", "/v1/chat/completions", &format!("x-api-key: {text}\r\n"), body)
+        send(&self.listen, "POST", "/v1/chat/completions", &format!("x-api-key: {text}\r\n{headers}"), body)
     }
 
     /// Asks the operators' port.

@@ -203,6 +203,18 @@ mod tests {
         assert_eq!(window.room(8, 10, at(start, 20_000)), Ok(()), "they are what was heard last");
     }
 
+    /// Fails if a part is told to count for less time than the last of it does, or takings far apart are one.
+    #[test]
+    fn a_part_counts_as_long_as_the_last_of_it() {
+        let (mut window, start) = (Window::default(), Instant::now());
+        for (ms, amount) in [(0, 1), (4_000, 2), (5_000, 3)] {
+            window.take(amount, at(start, ms));
+        }
+        let secs = Duration::from_secs;
+        assert_eq!(window.told(at(start, 10_000)), [(secs(54), 3), (secs(55), 3)]);
+        assert_eq!(window.told(at(start, 60_000)), [(secs(5), 5)]);
+    }
+
     #[test]
     fn what_is_kept_has_a_bound() {
         let (mut window, start) = (Window::default(), Instant::now());
