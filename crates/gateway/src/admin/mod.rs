@@ -120,7 +120,7 @@ struct Ready {
     ready: bool,
     draining: bool,
     deployments: usize,
-    /// Those that are not out: circuit not open, no cooldown, not cordoned.
+    /// Those that are not out: circuit not open, no cooldown, not cordoned, not refused by their provider.
     available: usize,
 }
 
@@ -138,7 +138,10 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
 }
 
 fn is_available(status: &DeploymentStatus) -> bool {
-    !matches!(status.breaker, "open" | "forced_open") && status.cooldown_ms == 0 && !status.cordoned
+    !matches!(status.breaker, "open" | "forced_open")
+        && status.cooldown_ms == 0
+        && !status.cordoned
+        && !metrics::is_taken_out(status)
 }
 
 /// What calls have cost, and what is left of budgets.

@@ -340,6 +340,9 @@ fn write_state(page: &mut Page, client: &Client) {
     gauge("outrigger_cordoned", "Whether an operator took it out: 1 where so.", |status| {
         f64::from(u8::from(status.cordoned))
     });
+    gauge("outrigger_taken_out", "Whether it is out until somebody acts: 1 where so.", |status| {
+        f64::from(u8::from(is_taken_out(status)))
+    });
     let budgets = client.retry_budgets();
     if !budgets.is_empty() {
         page.begin("outrigger_retry_budget_tokens", Kind::Gauge, "Tokens left for retries.");
@@ -347,6 +350,11 @@ fn write_state(page: &mut Page, client: &Client) {
             page.sample("outrigger_retry_budget_tokens", &[("model", model)], budget.balance);
         }
     }
+}
+
+/// Whether its provider refuses it for a reason that no retry mends: a credential, an account, a model that is not there.
+pub(crate) fn is_taken_out(status: &DeploymentStatus) -> bool {
+    matches!(status.reason, Some("credential" | "quota_spent" | "model_missing"))
 }
 
 /// A circuit that is switched off passes everything, as a closed one does.

@@ -36,6 +36,7 @@ fn promised() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("outrigger_health_score", "gauge", place(&[])),
         ("outrigger_in_flight", "gauge", place(&[])),
         ("outrigger_cordoned", "gauge", place(&[])),
+        ("outrigger_taken_out", "gauge", place(&[])),
         ("outrigger_failover_advised_total", "counter", place(&[])),
         ("outrigger_retry_budget_tokens", "gauge", vec!["model"]),
         ("outrigger_overhead_seconds", "histogram", vec![]),
@@ -224,6 +225,7 @@ fn is_word(label: &str, word: &str) -> bool {
         "kind" => "input output cached_input cache_write reasoning",
         "result" => "ok won lost failed continued restarted",
         "to" => "closed open half_open",
+        "model" if !word.starts_with('$') => "_unknown",
         _ => return word.starts_with('$'),
     };
     words.split(' ').any(|known| known == word)
@@ -250,6 +252,28 @@ fn every_alert_says_what_to_do() {
     for section in sections {
         assert!(alerts.iter().any(|(name, ..)| name == section), "there is no alert {section}");
     }
+}
+
+/// **A place that is out until somebody acts is told for as long as that is.** It is not asked again, so no counter of attempts tells it
+/// twice. Fails if the gauge forgets it, or readiness calls it available.
+#[tokio::test]
+async fn a_place_that_its_provider_refuses_is_told_while_it_is_out() {
+    let gateway = Gateway::start("").await;
+    gateway.world().inject("us-east", Fault::BadKey, When::always()).unwrap();
+    for _ in 0..3 {
+        assert_eq!(
+            gateway.ask("x-outrigger-region: us-east\r\n").await.header("x-outrigger-region"),
+            Some("eu-west")
+        );
+    }
+    let page = gateway.metrics().await;
+    for (region, is_out) in [("us-east", 1), ("eu-west", 0)] {
+        let labels = format!("provider=\"holysheep\",region=\"{region}\",model=\"gpt-4.1\"");
+        assert!(page.contains(&format!("outrigger_taken_out{{{labels}}} {is_out}\n")), "{page}");
+    }
+    assert!(page.contains("class=\"credential\"} 1\n"), "it is asked once:\n{page}");
+    let ready = gateway.operate("GET", "/readyz", "").await.json();
+    assert_eq!((&ready["deployments"], &ready["available"]), (&2.into(), &1.into()));
 }
 
 /// **Callers make no series.** Fails if a name that a caller made up becomes a label.
