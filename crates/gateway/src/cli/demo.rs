@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use clap::Args as ClapArgs;
 use sim::Scenario;
 
-use super::{Env, Failed, block_on, read};
+use super::{Env, Failed, block_on, scenario::scenario};
 use crate::{
     demo::{self, Play},
     log,
@@ -58,8 +58,7 @@ impl Args {
             let length = wanted.unwrap_or(default);
             return Ok((Scenario::eight_acts(length, self.seed.unwrap_or(1)), length));
         };
-        let mut scenario = Scenario::parse(&read(path)?)
-            .map_err(|error| Failed::from(format!("{}: {error}", path.display())))?;
+        let mut scenario = scenario(path)?;
         scenario.seed = self.seed.unwrap_or(scenario.seed);
         let own = scenario.duration();
         let own = if own.is_zero() { default } else { own.min(LONGEST) };

@@ -15,6 +15,7 @@ mod operator;
 pub(crate) mod out;
 mod paint;
 mod replay;
+mod scenario;
 mod schema;
 mod serve;
 mod sim;

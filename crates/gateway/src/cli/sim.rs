@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 use sim::{Scenario, Server, World};
 
-use super::{Env, Failed, block_on, out, read, warn_of_open_admin};
+use super::{Env, Failed, block_on, out, scenario::scenario, warn_of_open_admin};
 use crate::{
     admin,
     entrance::Entrance,
@@ -53,14 +53,7 @@ struct Address {
 
 pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
     log::start(&log::Options::default(), env);
-    let scenario = match &args.scenario {
-        Some(path) => {
-            let text = read(path)?;
-            let parsed = Scenario::parse(&text);
-            Some(parsed.map_err(|error| Failed::from(format!("{}: {error}", path.display())))?)
-        }
-        None => None,
-    };
+    let scenario = args.scenario.as_deref().map(scenario).transpose()?;
     warn_of_open_admin(args.admin);
     block_on(serve(args, scenario))
 }

@@ -4,12 +4,11 @@ use std::{fs, io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args as ClapArgs;
 use serde_json::Number;
-use sim::Scenario;
 
 use super::{
     Env, Failed, out,
     paint::Paint,
-    read,
+    scenario::scenario,
     table::{Side, Table},
 };
 use crate::simulate::{Numbers, Report, Settings, plot};
@@ -71,8 +70,7 @@ impl Args {
             let total = seconds.unwrap_or(Duration::from_secs(SECONDS));
             return Ok(Settings::five_acts(total, self.seed.unwrap_or(1), clients, rate));
         };
-        let mut scenario = Scenario::parse(&read(path)?)
-            .map_err(|error| Failed::from(format!("{}: {error}", path.display())))?;
+        let mut scenario = scenario(path)?;
         scenario.seed = self.seed.unwrap_or(scenario.seed);
         let own = Some(scenario.duration()).filter(|own| !own.is_zero());
         let length = seconds.or(own).unwrap_or(Duration::from_secs(60)).min(Duration::from_secs(86_400));
