@@ -146,20 +146,20 @@ fn write(mut file: impl Write, entries: &Receiver<Entry>, dropped: &AtomicU64) {
             kept.push_str(&line.write());
             kept.push('\n');
         }
-        let mut written = Ok(());
-        if kept.len() >= KEPT || !matches!(entry, Some(Entry::Line(_))) {
-            written = file.write_all(kept.as_bytes());
-            kept.clear();
-        }
+        let is_time = kept.len() >= KEPT || !matches!(entry, Some(Entry::Line(_)));
+        let written = (is_time && !kept.is_empty()).then(|| file.write_all(kept.as_bytes()));
         let missed = dropped.swap(0, Ordering::Relaxed);
         if missed > 0 {
             warn!("{missed} lines of the trace were dropped: its disk is too slow");
         }
-        // Said once: a full disk must not fill the log too.
-        if let (Err(error), false) = (&written, broken) {
-            error!("the trace cannot be written: {error}");
+        if let Some(written) = written {
+            kept.clear();
+            // Said once, until it goes well again: a full disk must not fill the log too.
+            if let (Err(error), false) = (&written, broken) {
+                error!("the trace cannot be written: {error}");
+            }
+            broken = written.is_err();
         }
-        broken = written.is_err();
         if let Some(Entry::Mark(done)) = entry {
             // Nobody waits any more: the process ends.
             let _ = done.send(());
@@ -176,6 +176,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::log::{Format, tests::told};
 
     /// A disk that writes only while `still` is free.
     #[derive(Clone, Default)]
@@ -195,6 +196,36 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    /// A disk that is full for its first writes.
+    struct Full(u32);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.saturating_sub(1);
+            if self.0 > 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(bytes.len()) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// **A full disk is said once.** Fails if each piece that cannot be written is an error in the log, or a line in between is taken for
+    /// one that could be.
+    #[test]
+    fn a_disk_that_stays_full_is_no_flood_in_the_log() {
+        let (queue, entries) = sync_channel(16);
+        for _ in 0..3 {
+            let long = "m".repeat(KEPT);
+            queue.send(Entry::Line(pick("short"))).unwrap();
+            queue.send(Entry::Line(pick(&long))).unwrap();
+            queue.send(Entry::Mark(sync_channel(1).0)).unwrap();
+        }
+        drop(queue);
+        let text = told(Format::Human, "info", || write(Full(4), &entries, &AtomicU64::new(0)));
+        assert_eq!(text.matches("cannot be written").count(), 1, "{text}");
     }
 
     fn pick(model: &str) -> Line {
