@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{
+    PRESENT,
     news::Newsroom,
     port::{Account, Post},
     words::Told,
@@ -98,7 +99,9 @@ impl Board {
                 let sum = keys.entry(key.clone()).or_default();
                 sum.requests.extend(requests.iter().filter_map(|part| counts(*part, *silent, now)));
                 sum.tokens.extend(tokens.iter().filter_map(|part| counts(*part, *silent, now)));
-                sum.held = sum.held.saturating_add(*held);
+                // Who is gone holds nothing: its calls are gone with it.
+                let held = if *silent < PRESENT { *held } else { 0 };
+                sum.held = sum.held.saturating_add(held);
             }
         }
         keys
@@ -156,7 +159,7 @@ mod tests {
     }
 
     /// **A part of a minute counts until it is a minute old, whoever tells it and however late.** Fails if the time on the way is not
-    /// taken off, or a lie may hold a key for longer than a minute.
+    /// taken off, a lie may hold a key for longer than a minute, or who is gone still holds what its calls might have cost.
     #[test]
     fn what_was_used_elsewhere_is_summed_and_ages() {
         let now = Instant::now();
@@ -166,7 +169,7 @@ mod tests {
             silent: Duration::from_secs(secs),
             told: Told { keys: [("a".to_owned(), used(parts))].into(), ..Told::default() },
         };
-        let letters = [letter(&[(50_000, 3), (900, 9)], 1), letter(&[(u64::MAX, 5)], 0)];
+        let letters = [letter(&[(50_000, 3), (900, 9)], 1), letter(&[(u64::MAX, 5)], 0), letter(&[], 5)];
         let keys = Board::used_elsewhere(&letters, now);
         assert_eq!(keys["a"].requests, [(now + Duration::from_secs(49), 3), (now + MINUTE, 5)]);
         assert_eq!((keys["a"].tokens.len(), keys["a"].held), (1, 4));
