@@ -42,7 +42,7 @@ pub(crate) fn of(
     ask.only = only(plan, &ask, request, recall)?;
     ask.affinity = request.session.as_deref().or(request.facts.prompt_cache_key.as_deref()).map(hash);
     ask.tokens = request.estimated_tokens();
-    ask.input = request.estimated_usage().input;
+    ask.input = request.estimated_input();
     ask.deadline = request.deadline;
     ask.single = request.single;
     ask.rescuable = request.facts.is_plain_text();

@@ -186,7 +186,8 @@ pub enum Notice {
 /// What an attempt used and what that costs; or all attempts of a call together.
 ///
 /// What its provider counted stands as counted. What it did not (its caller hung up, it lost to another, it broke off, or its request
-/// did not ask for usage) is estimated: the request at four bytes a token, and as much of the answer as was heard.
+/// did not ask for usage) is estimated: the request as [`estimated_usage`](crate::Request::estimated_usage) has it, and as much of the
+/// answer as was heard.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Bill {

@@ -196,10 +196,10 @@ impl Request {
         self.api
     }
 
-    /// What it may use of a tokens-per-minute limit: four bytes of input a token (the rule of thumb that OpenAI gives for English),
-    /// and the most that the answer may take, where the request says so.
+    /// What it may use of a tokens-per-minute limit: the input as [`estimated_usage`](Self::estimated_usage) has it, and the most that
+    /// the answer may take, where the request says so.
     pub fn estimated_tokens(&self) -> u32 {
-        let input = u32::try_from(self.body.len() / 4).unwrap_or(u32::MAX);
+        let input = u32::try_from(self.estimated_input()).unwrap_or(u32::MAX);
         let output = u32::try_from(self.facts.max_tokens.unwrap_or(0)).unwrap_or(u32::MAX);
         input.saturating_add(output)
     }
@@ -232,6 +232,23 @@ impl Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// **A photograph is no library.** A picture is thought to be read as thousands of tokens and not as hundreds of thousands, which
+    /// no limit of a minute would ever let through. Fails if its bytes are taken for text.
+    #[test]
+    fn a_picture_is_not_measured_as_text() {
+        let of = |picture: &str| {
+            let part =
+                format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/jpeg;base64,{picture}"}}}}"#);
+            Request::chat(format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{part}]}}]}}"#))
+                .unwrap()
+        };
+        let tokens = of(&"Zm9vYmFy/+".repeat(133_333)).estimated_tokens();
+        assert!((5_000..15_000).contains(&tokens), "{tokens} for one of 1 MB");
+        let tokens = of(&"Zm9vYmFy/+".repeat(13_333)).estimated_usage().input;
+        assert!((500..1_500).contains(&tokens), "{tokens} for one of 100 kB");
+        assert!((10..40).contains(&of("").estimated_tokens()));
+    }
 
     #[test]
     fn a_prompt_is_not_shown() {

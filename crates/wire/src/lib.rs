@@ -43,6 +43,7 @@ mod duration;
 mod error_body;
 mod frame;
 mod loose;
+mod media;
 mod price;
 mod rate_limit;
 mod request;

@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use crate::{
     api::Api,
     loose::{Filled, Text},
+    media::media_bytes,
 };
 
 /// What a request says.
@@ -54,6 +55,8 @@ pub struct RequestFacts {
     pub beyond_text: bool,
     /// What the request has to do with what its provider remembers.
     pub state: RequestState,
+    /// The bytes of the body that are no text, but pictures, sounds and files: long runs of base64.
+    pub media_bytes: usize,
 }
 
 /// What a request has to do with what its provider remembers. Only responses are stateful: where one is remembered, only its
@@ -361,6 +364,7 @@ fn facts(api: Api, skim: &Skim<'_>, reader: &Reader<'_>, brace: usize) -> Result
         logprobs: reader.read(of(&[Api::Chat], skim.logprobs), "logprobs", BOOL)?.unwrap_or(false),
         beyond_text: skim.is_beyond_text(),
         state,
+        media_bytes: media_bytes(reader.body),
     })
 }
 
