@@ -54,7 +54,7 @@ async fn in_a_log_of_documents_every_line_is_one() {
     };
     let text = "[providers.a]\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:9/v1\"\n[models.chat]\ntargets = [{ provider = \"a\", model = \"x\" }]\n";
     for (file, text, is_served) in
-        [("doubtful", format!("[fleet]\n{text}"), true), ("wrong", format!("nope = 1\n{text}"), false)]
+        [("doubtful", format!("[keys]\n{text}"), true), ("wrong", format!("nope = 1\n{text}"), false)]
     {
         let mut program = crate::support::outrigger();
         program.env("OUTRIGGER_LOG_FORMAT", "json").env("OUTRIGGER_LOG", "off").kill_on_drop(true);
@@ -71,7 +71,7 @@ async fn in_a_log_of_documents_every_line_is_one() {
             }
         }
         let expected: &[(&str, &str)] = if is_served {
-            &[("WARN", "fleet"), ("INFO", "listening http://"), ("INFO", "admin http://")]
+            &[("WARN", "keys"), ("INFO", "listening http://"), ("INFO", "admin http://")]
         } else {
             &[("ERROR", "nope")]
         };
