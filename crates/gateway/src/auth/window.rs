@@ -73,7 +73,8 @@ impl Window {
             let next = if own_is_next && own.peek().is_some() { own.next() } else { others.next() };
             let Some((until, amount)) = next else { break };
             left = left.saturating_sub(amount);
-            wait = until.saturating_duration_since(now);
+            // Who asks beside another may come with a time before the other's, and waits no longer for that.
+            wait = until.saturating_duration_since(now).min(MINUTE);
         }
         Err(Full::For(wait))
     }
@@ -176,6 +177,17 @@ mod tests {
         assert_eq!(window.room(11, 10, at(start, 20_000)), Err(Full::Forever));
         assert_eq!(window.room(8, 10, at(start, 59_999)), Err(Full::For(Duration::from_millis(1))));
         assert_eq!(window.room(8, 10, at(start, 60_000)), Ok(()));
+    }
+
+    /// **No wait is longer than a minute**, which is the longest that SDKs keep. Fails if one who was overtaken by another on the way
+    /// here is told to wait for that too.
+    #[test]
+    fn time_that_goes_back_makes_no_wait_longer() {
+        let (mut window, start) = (Window::default(), Instant::now());
+        window.take(10, at(start, 3));
+        assert_eq!(window.room(1, 10, start), Err(Full::For(MINUTE)));
+        window.hear(vec![(at(start, 60_007), 10)]);
+        assert_eq!(window.room(1, 10, start), Err(Full::For(MINUTE)));
     }
 
     #[test]
