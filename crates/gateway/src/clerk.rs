@@ -32,6 +32,9 @@ pub(crate) trait Clerk: Send + Sync {
 
     /// Something was asked that is no request to a model.
     fn passed(&self, _beside: &Beside<'_>) {}
+
+    /// A connection was told that there is no place for it, and nobody read what it asks.
+    fn turned_away(&self, _waited: Duration) {}
 }
 
 /// What was asked beside requests to models: the list of them, a path that is not there.
@@ -129,6 +132,13 @@ impl Clerks {
         }
         let entry = Entry { story: Story::new(subject.began), is_over: false };
         Account { subject, clerks: self.clone(), entry: Mutex::new(entry) }
+    }
+
+    /// Tells of a connection for which there was no place.
+    pub(crate) fn turned_away(&self, waited: Duration) {
+        for clerk in &*self.0 {
+            clerk.turned_away(waited);
+        }
     }
 
     /// Tells of something that is no request to a model.

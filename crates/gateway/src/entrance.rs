@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -59,6 +59,13 @@ impl Entrance {
             ids: RequestIds::new(),
             max_head: usize::MAX,
             clerks: None,
+        }
+    }
+
+    /// A connection was told that there is no place for it, after that time.
+    pub(crate) fn turned_away(&self, waited: Duration) {
+        if let Some(clerks) = &self.clerks {
+            clerks.turned_away(waited);
         }
     }
 

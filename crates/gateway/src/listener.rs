@@ -10,7 +10,13 @@
 //! At most [`HEAD_SPARE`] more than a request's head may have, twice: what came in and is not read, and what is to go out and is
 //! not taken. On HTTP/2 so much goes out for each of [`STREAMS`].
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{HeaderValue, Request, Version, header::CONNECTION};
 use hyper::{body::Incoming, service::service_fn};
@@ -165,9 +171,13 @@ struct Connection {
 impl Connection {
     /// Serves a connection beyond the bound as soon as another one makes room, or tells it that there is none.
     async fn wait(self, stream: TcpStream, _chair: OwnedSemaphorePermit) {
+        let began = Instant::now();
         match timeout(WAIT, self.connections.enter_soon()).await {
             Ok(Some(place)) => drop(tokio::spawn(self.serve(stream, place))),
-            _ => refusal::tell(stream).await,
+            _ => {
+                self.entrance.turned_away(began.elapsed());
+                refusal::tell(stream).await;
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -89,6 +89,10 @@ impl Observer for Watch {
 impl Clerk for Watch {
     fn closed(&self, subject: &Subject, story: &Story) {
         self.metrics.closed(subject, story);
+    }
+
+    fn turned_away(&self, _: Duration) {
+        self.metrics.refused();
     }
 }
 

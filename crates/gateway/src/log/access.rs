@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use outrigger::{Route, TraceContext};
 use tracing::info;
 
@@ -75,6 +76,11 @@ impl Clerk for AccessLog {
             total_ms = ms(beside.took),
             "request"
         );
+    }
+
+    fn turned_away(&self, waited: Duration) {
+        let (status, code) = (StatusCode::SERVICE_UNAVAILABLE.as_u16(), "overloaded");
+        info!(target: "access", outcome = "refused", status, code, total_ms = ms(waited), "request");
     }
 }
 
