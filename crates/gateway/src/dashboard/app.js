@@ -1,7 +1,7 @@
 // The page put together: what the link hears goes to the parts that show it.
 
 import * as chaos from "./chaos.js";
-import { bar, clock, count, dollars, fillBar, find, mark, say, span } from "./dom.js";
+import { bar, clock, count, dollars, fillBar, find, isOut, mark, say, span } from "./dom.js";
 import * as flow from "./flow.js";
 import * as journal from "./journal.js";
 import { connect } from "./link.js";
@@ -68,7 +68,7 @@ function totals(status) {
   say(find("per"), ended ? (sum("attempts") / ended).toFixed(2) : "–");
   say(find("per-note"), `${count(sum("attempts"))} attempts, ${count(sum("failures"))} failed`);
   say(find("flight"), count(sum("in_flight")));
-  const out = status.deployments.filter((place) => place.cordoned || ["open", "forced_open"].includes(place.breaker) || place.cooldown_ms > 0).length;
+  const out = status.deployments.filter(isOut).length;
   say(find("flight-note"), `${status.deployments.length - out} of ${status.deployments.length} deployments available`);
   const budget = status.retry_budget;
   say(find("budget"), budget ? `${count(budget.balance)} of ${count(budget.capacity)}` : "full");

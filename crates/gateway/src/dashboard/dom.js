@@ -99,6 +99,13 @@ export function standing(place) {
   return { key: "closed", sign: "✓", word: "well" };
 }
 
+/** Whether nobody is sent there now: an operator, a circuit, a wait, or a refusal that somebody has to mend keeps it out. */
+export const isOut = (place) =>
+  place.cordoned ||
+  ["open", "forced_open"].includes(place.breaker) ||
+  place.cooldown_ms > 0 ||
+  ["credential", "quota_spent", "model_missing"].includes(place.reason);
+
 /** Asks the admin port; the error of a refusal is the gateway's own message. */
 export async function command(method, path, body) {
   const request = { method, headers: {}, signal: AbortSignal.timeout(10_000) };

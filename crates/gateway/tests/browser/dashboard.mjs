@@ -132,6 +132,19 @@ const tests = {
     await end();
   },
 
+  async "a place that its provider refuses is out, and says why"({ chromium }) {
+    const { gateway, simulator, ask, end } = await keyed();
+    await chaos(simulator, { region: "us-east", fault: "bad_key", for: "5m" });
+    await ask();
+    const { page, close } = await open(chromium, gateway.admin);
+    await live(page);
+    await until(page, "it is not counted as available", () => document.querySelector("#flight-note").textContent.startsWith("2 of 3 "));
+    check((await row(page, "us-east").locator(".circuit").textContent()).includes("out: credential"), "the reason is told");
+    check((await page.locator(state("us-east")).getAttribute("data-state")) === "open", "the picture says so too");
+    await close();
+    await end();
+  },
+
   async "a region that dies is seen: its circuit opens, the flow moves, the failover is told"({ chromium, world }) {
     const { page, seen, close } = await open(chromium, world.admin);
     await live(page);
