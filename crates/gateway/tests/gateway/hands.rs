@@ -37,6 +37,8 @@ async fn a_place_is_cordoned_and_uncordoned_from_a_terminal() {
         (Some(0), "cordoned holysheep/us-east/gpt-4.1 until it is uncordoned\n")
     );
     assert_eq!(gateway.cordoned().await, ["us-east"]);
+    let status = gateway.operate("GET", "/status", "").await.json();
+    assert_eq!(status["deployments"][0]["breaker"], "closed", "a cordon is no circuit");
     assert_eq!(gateway.ask("").await.header("x-outrigger-region"), Some("eu-west"));
     let metrics = gateway.metrics().await;
     for (region, is_out) in [("us-east", 1), ("eu-west", 0)] {
