@@ -236,7 +236,8 @@ impl Engine {
         }
     }
 
-    fn begin(&mut self, call: CallId, ask: Ask, now: Instant) {
+    fn begin(&mut self, call: CallId, mut ask: Ask, now: Instant) {
+        self.plan.narrow(&mut ask);
         let model_number = ask.model;
         let Some(model) = self.plan.models.get(model_number) else { return };
         let total = now.checked_add(model.timeouts.total).unwrap_or(now);

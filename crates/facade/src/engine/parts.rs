@@ -56,6 +56,15 @@ pub(super) fn budget(retry: &Retry) -> Budget {
 }
 
 impl Plan {
+    /// Leaves out of the regions that an ask allows those that its model does not allow by this plan: it may have been made by
+    /// another.
+    pub(super) fn narrow(&self, ask: &mut Ask) {
+        let own = self.models.get(ask.model).and_then(|model| model.residency.as_ref());
+        if let (Some(allowed), Some(own)) = (&mut ask.residency, own) {
+            allowed.retain(|region| own.contains(region));
+        }
+    }
+
     /// The question to the registry that an ask amounts to. With `own_selector` the model's scoring is left out, since a
     /// query's scoring goes before the registry's selector.
     pub(super) fn query<'a>(

@@ -46,6 +46,9 @@ impl Engine {
         let made = Made::new(&plan, gate)?;
 
         let before = std::mem::replace(&mut self.plan, Arc::new(plan));
+        for state in self.calls.values_mut() {
+            self.plan.narrow(&mut state.ask);
+        }
         self.enter(entries, &before);
         self.circuits.follow(&self.plan, Some(&before), made, now);
         self.candidates = Candidates::new(&self.plan, &self.ids);

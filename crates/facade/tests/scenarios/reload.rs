@@ -139,6 +139,26 @@ async fn a_call_under_way_goes_on_to_what_is_new() {
     harbour.assert_idle();
 }
 
+/// **Residency holds over a reload**, also for a caller who named regions of its own while more were allowed. Fails if a call goes on to
+/// one that its model does not allow any more.
+#[tokio::test(start_paused = true)]
+async fn a_call_under_way_goes_nowhere_that_is_not_allowed_any_more() {
+    let harbour =
+        harbour_with(alike(), |world| only(world, &["us-east", "eu-west"], "sk-1"), |builder| builder);
+    harbour.inject("us-east", Fault::Silent);
+    let answer = harbour.client.chat("chat").user("hello").residency(["us-east", "eu-west"]).send();
+    let reload = async {
+        tokio::time::sleep(secs(1)).await;
+        let mut narrower = only(&harbour.world, &["us-east", "eu-west"], "sk-1");
+        narrower.models[0].1.residency = Some(vec!["us-east".to_owned()]);
+        harbour.client.reload(narrower).unwrap();
+    };
+    let (answer, ()) = tokio::join!(answer, reload);
+    assert!(answer.is_err());
+    assert_eq!((harbour.count("us-east"), harbour.count("eu-west")), (1, 0));
+    harbour.assert_idle();
+}
+
 /// **A bad configuration changes nothing.** Its faults are told, and all goes on as it was.
 #[tokio::test(start_paused = true)]
 async fn a_bad_configuration_changes_nothing() {
