@@ -276,6 +276,28 @@ state_dir = ""
         }
     }
 
+    /// **A hash from elsewhere is told apart from none**, by where it comes from and not by what is there. Fails if who puts the key
+    /// itself into the secret's file is told no more than that something is wrong.
+    #[test]
+    fn a_faulty_hash_from_elsewhere_says_what_is_wished() {
+        let (_, models) = CLIENT.split_once("[models.chat]").unwrap();
+        let provider =
+            "[providers.a]\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n[models.chat]";
+        let text = format!(
+            "[keys.a]\nhash = \"${{HASH}}\"\n{provider}{}",
+            models.split_once("[models.far]").unwrap().0
+        );
+        let said = File::read(&text, "x.toml", &|_| Some("or-secret".to_owned())).unwrap_err().to_string();
+        assert!(
+            said.starts_with("x.toml:2:8: keys.a.hash: expected `sha256:` and 64 hexadecimal digits"),
+            "{said}"
+        );
+        assert!(
+            said.contains("keys new") && said.contains("`${HASH}`") && !said.contains("secret"),
+            "{said}"
+        );
+    }
+
     #[test]
     fn a_port_that_asks_for_keys_may_be_open() {
         let file = read(&format!("[server]\nlisten = \"0.0.0.0:0\"\n{}", key("a", ""))).unwrap();
