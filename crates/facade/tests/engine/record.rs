@@ -10,7 +10,7 @@ use outrigger::{
     Config, Notice,
     config::{Model, Provider, Target},
     engine::{Action, AttemptFailure, CallId, Engine, Event, Heard, Plan, Recorded},
-    wire::Class,
+    wire::{Class, Headroom},
 };
 use proptest::prelude::*;
 
@@ -82,6 +82,8 @@ impl Twins {
                     self.tell(Event::Failed { call, attempt, failure });
                 }
                 None => {
+                    // A head comes before every answer, and tells the endpoint's circuit.
+                    self.tell(Event::Head { call, attempt, headroom: Headroom::default() });
                     if stream {
                         let (_, recorded) = self.running.get_mut(&attempt).unwrap();
                         self.hearer.recorded_content(recorded, self.now, &mut Vec::new());
