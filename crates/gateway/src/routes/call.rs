@@ -1,6 +1,7 @@
 //! A request's way through the gateway, and its answer's way back: the same for every kind of request.
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -211,10 +212,14 @@ async fn ask(gateway: Arc<Gateway>, request: outrigger::Request, account: Accoun
     let model = Arc::clone(&account.subject.model);
     let account = Arc::new(account);
     let answered = {
-        let call = gateway.client.send(request.watch(account.watcher()));
+        let mut call = pin!(gateway.client.send(request.watch(account.watcher())));
         tokio::select! {
-            answered = call => Some(answered),
-            () = gateway.phases.reached(Phase::Over) => None,
+            answered = &mut call => Some(answered),
+            () = gateway.phases.reached(Phase::Over) => {
+                // Before the call is dropped, which counts as its caller's going away.
+                account.cut_off();
+                None
+            }
         }
     };
     let Some(answered) = answered else {

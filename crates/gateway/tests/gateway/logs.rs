@@ -111,6 +111,38 @@ async fn a_stream_that_the_end_cuts_off_is_truncated() {
     assert_eq!(line["status"], 200);
 }
 
+/// **Nor has whom the end refuses.** Fails if a plain request that the drain's end broke off counts as its caller's doing, or its line forgets
+/// where it had gone.
+#[tokio::test]
+async fn a_plain_request_that_the_end_cuts_off_is_an_error() {
+    let mut gateway = Gateway::in_environment(JSON, "[server]\ndrain = \"50ms\"").await;
+    everywhere(&gateway, &Fault::Silent);
+    let mut stream = TcpStream::connect(gateway.listen).await.unwrap();
+    stream.write_all(post(CHAT, "", &question(false)).as_bytes()).await.unwrap();
+    soon(async {
+        while gateway.world().count("us-east").unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    gateway.terminate();
+    let mut bytes = Vec::new();
+    drop(soon(stream.read_to_end(&mut bytes)).await);
+    assert!(bytes.starts_with(b"HTTP/1.1 503 "), "{}", String::from_utf8_lossy(&bytes));
+    assert_eq!(soon(gateway.child.wait()).await.unwrap().code(), Some(0));
+    let line = soon(async {
+        loop {
+            if let Some(line) = all(&gateway).into_iter().find(|line| line["target"] == "access") {
+                return line;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!((text(&line, "outcome"), text(&line, "code")), ("error", "draining"), "{line:#}");
+    assert_eq!((text(&line, "tried"), &line["status"]), ("holysheep/us-east cancelled", &503.into()));
+}
+
 /// **Who, what, where, how long, how dear.** Fails if a field that operators filter by has another name, or none.
 #[tokio::test]
 async fn an_answer_has_one_line_that_says_all_of_it() {
