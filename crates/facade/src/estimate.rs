@@ -77,11 +77,11 @@ impl Client {
 /// [`CallError::TooDear`] when that leaves nobody.
 pub(crate) fn hold_to_cost(shared: &Shared, request: &Request, ask: &mut Ask) -> Result<(), CallError> {
     let Some(most) = request.max_cost else { return Ok(()) };
-    let costs = shared.engine().costs(ask, &request.estimated_usage(), now());
+    let usage = request.estimated_usage();
+    let costs = shared.engine().costs(ask, &usage, now());
     let is_within = |cost: Option<f64>| cost.is_some_and(|cost| cost <= most);
     if costs.iter().any(|(_, cost)| is_within(*cost)) {
-        ask.too_dear =
-            costs.iter().filter(|(_, cost)| !is_within(*cost)).map(|(number, _)| *number).collect();
+        ask.at_most = Some((most, usage));
         return Ok(());
     }
     let least_usd = costs.iter().filter_map(|(_, cost)| *cost).min_by(f64::total_cmp);

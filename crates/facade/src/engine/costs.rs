@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use policy::Call;
 use wire::Usage;
 
 use super::{Ask, Engine};
@@ -13,5 +14,14 @@ impl Engine {
         let numbers = candidates.filter_map(|id| self.numbers.get(id).copied());
         let able = numbers.filter(|&number| self.resides(ask, number));
         able.map(|number| (number, self.cost(number, usage, now))).collect()
+    }
+
+    /// Leaves out of a call those where it may cost more than it is allowed, and those whose price is not known.
+    pub(super) fn hold_to_cost(&self, ask: &Ask, call: &mut Call, now: Instant) {
+        let Some((most, usage)) = ask.at_most else { return };
+        let costs = self.costs(ask, &usage, now).into_iter();
+        for (number, _) in costs.filter(|(_, cost)| !cost.is_some_and(|cost| cost <= most)) {
+            call.exclude(u32::try_from(number).unwrap_or(u32::MAX));
+        }
     }
 }

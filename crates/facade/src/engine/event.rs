@@ -6,7 +6,7 @@ use std::{
 };
 
 use policy::{Finish, Mode};
-use wire::{Api, Class, Headroom};
+use wire::{Api, Class, Headroom, Usage};
 
 use super::bill::Heard;
 use crate::{observe::Notice, trace::Trail};
@@ -38,8 +38,8 @@ pub struct Ask {
     pub affinity: Option<u64>,
     /// The one deployment that may serve it, because it alone remembers what the request leans on.
     pub only: Option<usize>,
-    /// The deployments that are left out because they may cost more than the request allows.
-    pub too_dear: Vec<usize>,
+    /// The most that it may cost in USD, and what it may use: deployments where that is dearer, or has no known price, are left out.
+    pub at_most: Option<(f64, Usage)>,
     /// Input and output tokens the request may use, as far as it says.
     pub tokens: u32,
     /// Input tokens of the request, estimated: what an attempt that nobody counted is taken to have read.
@@ -65,7 +65,7 @@ impl Ask {
             residency: None,
             affinity: None,
             only: None,
-            too_dear: Vec::new(),
+            at_most: None,
             tokens: 0,
             input: 0,
             deadline: None,

@@ -249,9 +249,7 @@ impl Engine {
             plan.budget = false;
         }
         let mut machine = Call::new(plan);
-        for number in ask.too_dear.iter().filter_map(|&number| u32::try_from(number).ok()) {
-            machine.exclude(number);
-        }
+        self.hold_to_cost(&ask, &mut machine, now);
         let state = CallState {
             _plan: Arc::clone(&self.plan),
             tab: Tab::of(&ask),

@@ -46,12 +46,16 @@ impl Engine {
         let made = Made::new(&plan, gate)?;
 
         let before = std::mem::replace(&mut self.plan, Arc::new(plan));
-        for state in self.calls.values_mut() {
-            self.plan.narrow(&mut state.ask);
-        }
         self.enter(entries, &before);
         self.circuits.follow(&self.plan, Some(&before), made, now);
         self.candidates = Candidates::new(&self.plan, &self.ids);
+        // What calls in progress may not do, they may not do where they are led now either.
+        let mut calls = std::mem::take(&mut self.calls);
+        for state in calls.values_mut() {
+            self.plan.narrow(&mut state.ask);
+            self.hold_to_cost(&state.ask, &mut state.machine, now);
+        }
+        self.calls = calls;
         self.begin_anew();
         for number in self.plan.model_numbers.kept() {
             if let (Some(budget), Some(model)) = (self.budgets.get_mut(number), self.plan.models.get(number))

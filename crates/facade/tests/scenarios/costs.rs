@@ -58,6 +58,33 @@ async fn dearer_targets_are_left_out_whatever_happens() {
     harbour.assert_idle();
 }
 
+/// **A reload makes no call dearer than it may be**, by what is new or by what a price has become. Fails if a call in progress goes by the
+/// prices that held when it began.
+#[tokio::test(start_paused = true)]
+async fn a_call_under_way_is_held_to_its_cost_over_a_reload() {
+    let priced = |region, tier, input| {
+        let mut target = Target::new("holysheep", region).regions([region]).tier(tier);
+        target.price = Some(Price::new(input, 10.0 * input));
+        target
+    };
+    let before = [priced("eu-west", 0, 1.0), priced("ap-southeast", 1, 1.0)];
+    let harbour = harbour_with(alike(), |world| config_with(world, before), |builder| builder);
+    harbour.inject("eu-west", Fault::Silent);
+    let answer = harbour.client.send(request().max_cost(0.05));
+    let reload = async {
+        tokio::time::sleep(secs(1)).await;
+        let after = [priced("eu-west", 0, 1.0), priced("us-east", 0, 10.0), priced("ap-southeast", 1, 10.0)];
+        harbour.client.reload(config_with(&harbour.world, after)).unwrap();
+    };
+    let (answer, ()) = tokio::join!(answer, reload);
+    assert!(answer.is_err());
+    assert_eq!(
+        (harbour.count("eu-west"), harbour.count("us-east"), harbour.count("ap-southeast")),
+        (1, 0, 0)
+    );
+    harbour.assert_idle();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_call_that_nobody_does_so_cheaply_is_refused_before_anything_is_sent() {
     let harbour = priced();
