@@ -107,3 +107,80 @@ fn trace_id(context: &TraceContext) -> String {
 fn ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, sync::Arc, time::Instant};
+
+    use http::{HeaderValue, Method};
+    use outrigger::{
+        Api, Outcome, SpanId,
+        wire::{Class, Usage},
+    };
+
+    use super::*;
+    use crate::{
+        clerk::Trace,
+        log::{Format, tests::told},
+    };
+
+    const README: &str = include_str!("../../README.md");
+
+    /// The fields of these lines, without those that every line of the log has.
+    fn fields(lines: &str) -> BTreeSet<String> {
+        let parsed = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let names = parsed.flat_map(|line| line.as_object().unwrap().keys().cloned().collect::<Vec<_>>());
+        names.filter(|name| !["timestamp", "level", "message", "target"].contains(&&**name)).collect()
+    }
+
+    /// **The README names every field, and no other.** Operators filter by these names. Fails if one is renamed, added or taken away in one of
+    /// the two alone.
+    #[test]
+    fn the_fields_are_those_of_the_readme() {
+        let (began, route) = (Instant::now(), Route::new("a", "here", "m"));
+        let mut story = Story::new(began);
+        story.fail(StatusCode::BAD_GATEWAY, "upstream_exhausted", began);
+        (story.route, story.failovers) = (Some(route.clone()), vec![Class::Reset]);
+        let tried = Tried { route, span: None, class: None, status: None, began, ended: began };
+        (story.tried, story.outcome) = (vec![tried], Outcome::Error);
+        (story.usage, story.first_token) = (Some(Usage::new(3, 4)), Some(Duration::ZERO));
+        (story.cost_usd, story.estimated_usd) = (Some(2.0), 1.0);
+        let context = TraceContext::new([1; 16], SpanId::new([1; 8]).unwrap(), true).unwrap();
+        let subject = Subject {
+            id: HeaderValue::from_static("x"),
+            caller: Some(Arc::from("team-a")),
+            pass: None,
+            api: Api::Chat,
+            model: Arc::from("chat"),
+            stream: true,
+            region: None,
+            bytes: 7,
+            prompt: Prompt::of(b"{\"prompt\":\"ahoy\"}"),
+            began,
+            trace: Some(Trace { context, parent: None }),
+        };
+        let (method, id) = (Method::GET, HeaderValue::from_static("x"));
+        let lines = told(Format::Json, "info", || {
+            AccessLog.closed(&subject, &story);
+            let (status, code) = (StatusCode::NOT_FOUND, Some("unknown_url"));
+            AccessLog.passed(&Beside {
+                id: &id,
+                method: &method,
+                path: "/x",
+                status,
+                code,
+                took: Duration::ZERO,
+            });
+            AccessLog.turned_away(Duration::ZERO);
+        });
+        let (_, section) = README.split_once("\n### The log\n").unwrap();
+        let rows = section.lines().skip_while(|line| !line.starts_with("| --- ")).skip(1);
+        let rows = rows.take_while(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(1));
+        let names =
+            rows.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>());
+        // In the sentences below the table.
+        let more = ["method", "path", "prompt"];
+        assert!(more.iter().all(|name| section.contains(&format!("`{name}`"))));
+        assert_eq!(fields(&lines), names.chain(more.map(str::to_owned)).collect());
+    }
+}
