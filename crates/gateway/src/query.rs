@@ -6,6 +6,14 @@ pub(crate) fn value(query: &str, name: &str) -> Option<String> {
     pairs.filter(|(key, _)| *key == name).map(|(_, value)| decode(value)).find(|value| !value.is_empty())
 }
 
+/// The first part that says nothing under one of these names: another name, or no value. What narrows a command must not be passed over.
+pub(crate) fn stray<'q>(query: &'q str, names: &[&str]) -> Option<&'q str> {
+    let says = |part: &str| {
+        part.split_once('=').is_some_and(|(key, value)| names.contains(&key) && !value.is_empty())
+    };
+    query.split('&').find(|part| !part.is_empty() && !says(part))
+}
+
 /// A query of these names and values, percent-encoded; a value that is absent is left out.
 pub(crate) fn of(pairs: &[(&str, Option<&str>)]) -> String {
     let mut query = String::new();
@@ -56,6 +64,16 @@ mod tests {
         assert_eq!(value(query, "model").as_deref(), Some("gpt-4.1/mini x"));
         assert_eq!(value(query, "region"), None);
         assert_eq!(value(query, "b"), None);
+    }
+
+    #[test]
+    fn a_part_that_says_nothing_is_found() {
+        let stray = |query| stray(query, &["model", "region"]);
+        assert_eq!([stray(""), stray("region=a&model=b&")], [None, None]);
+        assert_eq!(
+            [stray("region=a&modle=b"), stray("region="), stray("region")],
+            [Some("modle=b"), Some("region="), Some("region")]
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use axum::{
 use http::StatusCode;
 use sim::{Chaos, World};
 
-use super::{not_found, read};
+use super::{not_found, read, stray};
 use crate::{
     query,
     routes::{error::ApiError, json},
@@ -28,7 +28,11 @@ pub(super) async fn wreak(State(world): State<World>, body: Body) -> Response {
 }
 
 pub(super) async fn clear(State(world): State<World>, RawQuery(text): RawQuery) -> Response {
-    match query::value(&text.unwrap_or_default(), "region") {
+    let text = text.unwrap_or_default();
+    if let Some(part) = query::stray(&text, &["region"]) {
+        return stray(part, &["region"]);
+    }
+    match query::value(&text, "region") {
         None => world.clear_all(),
         Some(region) => {
             if let Err(error) = world.clear(&region) {

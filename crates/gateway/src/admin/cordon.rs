@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::task::AbortHandle;
 use tracing::info;
 
-use super::{Admin, not_found, read};
+use super::{Admin, not_found, read, stray};
 use crate::{query, routes};
 
 /// A provider's region, or one model there. A key that is misspelt must not widen it.
@@ -144,7 +144,11 @@ pub(super) async fn cordon(State(admin): State<Arc<Admin>>, body: Body) -> Respo
 
 pub(super) async fn uncordon(State(admin): State<Arc<Admin>>, RawQuery(text): RawQuery) -> Response {
     let text = text.unwrap_or_default();
-    let [provider, region, model] = ["provider", "region", "model"].map(|name| query::value(&text, name));
+    let names = ["provider", "region", "model"];
+    if let Some(part) = query::stray(&text, &names) {
+        return stray(part, &names);
+    }
+    let [provider, region, model] = names.map(|name| query::value(&text, name));
     let is_meant = |wish: &Option<String>, name: &str| wish.as_ref().is_none_or(|wish| wish == name);
     let statuses = admin.client.deployments();
     let cordoned = statuses.iter().filter(|status| status.cordoned).map(Place::from);

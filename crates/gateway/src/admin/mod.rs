@@ -137,6 +137,13 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     response
 }
 
+/// A part of a query that would have narrowed what is done, had it been understood.
+fn stray(part: &str, names: &[&str]) -> Response {
+    let message =
+        format!("`{part}` is not understood; a query may have {}, each with a value", names.join(", "));
+    ApiError::caller(StatusCode::BAD_REQUEST, "invalid_value", message).into_response()
+}
+
 fn is_available(status: &DeploymentStatus) -> bool {
     !matches!(status.breaker, "open" | "forced_open")
         && status.cooldown_ms == 0

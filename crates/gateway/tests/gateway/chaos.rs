@@ -58,6 +58,8 @@ async fn simulated_regions_answer_and_can_be_disturbed() {
     assert_eq!(send(sim.first, models).await.status, 200);
     assert_eq!(sim.wreak("\"fault\":\"status\",\"status\":503").await, 200);
     assert_eq!(send(sim.first, models).await.status, 503);
+    assert_eq!(operate(sim.admin, "DELETE", "/chaos?regoin=eu-west", "").await.status, 400);
+    assert_eq!(send(sim.first, models).await.status, 503, "what is misspelt heals nothing");
     sim.calm().await;
     assert_eq!(send(sim.first, models).await.status, 200);
     let wrong = operate(sim.admin, "POST", "/chaos", "{\"region\":\"us-east\",\"fault\":\"explode\"}").await;

@@ -202,6 +202,13 @@ async fn a_misspelt_cordon_takes_nothing_out() {
     assert_eq!(refused.status, 400);
     assert!(refused.text().contains("modle"), "{}", refused.text());
     assert!(cordoned(&gateway.operate("GET", "/status", "").await).is_empty());
+    // Nor does one that is misspelt, or has lost its value, put everything back.
+    assert_eq!(gateway.operate("POST", "/cordon", &order.replace("modle", "model")).await.status, 200);
+    for query in ["regoin=eu-west", "region=", "region"] {
+        let refused = gateway.operate("DELETE", &format!("/cordon?{query}"), "").await;
+        assert_eq!((refused.status, refused.code().as_str()), (400, "invalid_value"), "{query}");
+        assert_eq!(cordoned(&gateway.operate("GET", "/status", "").await), ["us-east"], "{query}");
+    }
 }
 
 #[tokio::test]
