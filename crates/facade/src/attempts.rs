@@ -154,25 +154,25 @@ impl Attempts {
             if let Ok(other) = u8::try_from(other)
                 && other != ordinal
             {
-                self.record_silent(other);
+                self.record_unended(other, Class::Timeout);
             }
         }
         self.record(ordinal, None, Some(status));
     }
 
-    /// Attempts that still ran when the call ended are records too: another one won, or all were silent to the end.
-    pub(crate) fn record_unfinished(&mut self) {
+    /// Attempts that still ran when the call ended are records too: all were silent to the end, or the call was cut off.
+    pub(crate) fn record_unfinished(&mut self, class: Class) {
         for ordinal in 0..self.started.len() {
             if let Ok(ordinal) = u8::try_from(ordinal) {
-                self.record_silent(ordinal);
+                self.record_unended(ordinal, class);
             }
         }
     }
 
-    /// One that has no record yet was silent.
-    pub(crate) fn record_silent(&mut self, ordinal: u8) {
+    /// One that has no record yet ended like this.
+    fn record_unended(&mut self, ordinal: u8, class: Class) {
         if self.started.get(usize::from(ordinal)).is_some_and(|started| started.record.is_none()) {
-            self.record(ordinal, Some(Class::Timeout), None);
+            self.record(ordinal, Some(class), None);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The client: built once, shared by all tasks, asked for answers.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{future::Future, sync::Arc, time::SystemTime};
 
 use breaker::Gate;
 use registry::{Explanation, Selector};
@@ -64,10 +64,30 @@ impl Client {
     /// # Cancel safety
     /// Dropping the future cancels every upstream request it has running.
     pub async fn send(&self, request: Request) -> Result<Answer, CallError> {
-        let Some(last_resort) = &self.last_resort else { return driver::drive(&self.shared, request).await };
+        self.send_until(request, std::future::pending()).await
+    }
+
+    /// As [`send`](Self::send), for as long as `end` has not come: for a server whose caller is there still when its own time is over. The
+    /// call then counts as failed, not as given up by its caller.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`CallError::CutOff`] when `end` came before the answer's beginning. After it `end` has no say: a stream is ended by
+    /// [`AnswerStream::cut_off`](crate::AnswerStream::cut_off).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_until(
+        &self,
+        request: Request,
+        end: impl Future<Output = ()>,
+    ) -> Result<Answer, CallError> {
+        let Some(last_resort) = &self.last_resort else {
+            return driver::drive(&self.shared, request, end).await;
+        };
         let (kept, began) = (request.clone(), now());
-        match driver::drive(&self.shared, request).await {
+        match driver::drive(&self.shared, request, end).await {
             Ok(answer) => Ok(answer),
+            Err(error @ CallError::CutOff { .. }) => Err(error),
             Err(error) => fallback::answer(&self.shared, &**last_resort, &kept, error, began).await,
         }
     }

@@ -1,9 +1,10 @@
 //! Executes the engine's actions for one call, from its first pick to its answer. The steps bear the numbers of the
 //! request's life in ARCHITECTURE.md.
 
-use std::{sync::Arc, time::Instant};
+use std::{future::Future, sync::Arc, time::Instant};
 
 use policy::Finish;
+use wire::Class;
 
 use crate::{
     answer::{Answer, AnswerBody, Timing},
@@ -21,11 +22,15 @@ use crate::{
     trace::{TraceContext, Trail},
 };
 
-/// Makes one call.
+/// Makes one call, for as long as `end` does not come.
 ///
 /// # Cancel safety
 /// Dropping the future drops every running attempt, and the engine is told that the caller went away.
-pub(crate) async fn drive(shared: &Arc<Shared>, request: Request) -> Result<Answer, CallError> {
+pub(crate) async fn drive(
+    shared: &Arc<Shared>,
+    request: Request,
+    end: impl Future<Output = ()>,
+) -> Result<Answer, CallError> {
     let in_progress = shared.enter();
     if shared.is_closing() {
         return Err(CallError::ShuttingDown);
@@ -38,7 +43,12 @@ pub(crate) async fn drive(shared: &Arc<Shared>, request: Request) -> Result<Answ
     let mut ask = crate::ask::of(&plan, &request, &|name| shared.recall(name))?;
     crate::estimate::hold_to_cost(shared, &request, &mut ask)?;
     let mut drive = Drive::begin(in_progress, plan, request, ask);
-    drive.run().await
+    let answered = tokio::select! {
+        biased;
+        answered = drive.run() => Some(answered),
+        () = end => None,
+    };
+    answered.unwrap_or_else(|| Err(drive.cut_off()))
 }
 
 /// A call in progress.
@@ -140,6 +150,12 @@ impl Drive {
         }
     }
 
+    /// The public name of what is asked.
+    fn model(&self) -> String {
+        let model = self.attempts.plan.models.get(self.model);
+        model.map_or_else(String::new, |model| model.name.to_string())
+    }
+
     fn tell(&mut self, event: Event) {
         self.attempts.tell(event, &mut self.actions);
     }
@@ -214,14 +230,22 @@ impl Drive {
         }
     }
 
+    /// Whoever runs the client has no more time for the call.
+    fn cut_off(&mut self) -> CallError {
+        self.attempts.stop(None);
+        self.tell(Event::CutOff { call: self.call, reading: None });
+        self.in_progress = None;
+        self.attempts.record_unfinished(Class::Cancelled);
+        CallError::CutOff { model: self.model(), attempts: std::mem::take(&mut self.attempts.records) }
+    }
+
     /// The call ended without an answer.
     fn give_up(&mut self, finish: Finish) -> CallError {
         self.attempts.stop(None);
         self.in_progress = None;
-        self.attempts.record_unfinished();
+        self.attempts.record_unfinished(Class::Timeout);
         let attempts = std::mem::take(&mut self.attempts.records);
-        let model = self.attempts.plan.models.get(self.model);
-        let model = model.map_or_else(String::new, |model| model.name.to_string());
+        let model = self.model();
         let wait = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(now()));
         match (finish, self.refusal.take()) {
             (Finish::Rejected, Some(Refusal { head, body })) => CallError::Rejected {

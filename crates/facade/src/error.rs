@@ -137,6 +137,15 @@ pub enum CallError {
     /// The client is shutting down and takes no new calls.
     #[error("the client is shutting down")]
     ShuttingDown,
+    /// Whoever runs the client had no more time for the call ([`Client::send_until`](crate::Client::send_until)).
+    #[error("the call to `{model}` was cut off")]
+    #[non_exhaustive]
+    CutOff {
+        /// The model.
+        model: String,
+        /// What was tried.
+        attempts: Vec<AttemptRecord>,
+    },
     /// The answer broke off after content was given.
     #[error("the answer of `{model}` broke off ({class})")]
     #[non_exhaustive]
@@ -175,7 +184,7 @@ impl CallError {
             Self::DeadlineExceeded { .. } => "deadline_exceeded",
             Self::Rejected { .. } => "rejected_by_provider",
             Self::Overloaded => "overloaded",
-            Self::ShuttingDown => "draining",
+            Self::ShuttingDown | Self::CutOff { .. } => "draining",
             Self::Truncated { .. } => "answer_truncated",
         }
     }
@@ -190,7 +199,7 @@ impl CallError {
             | Self::UnknownRegion { .. }
             | Self::ResidencyUnsatisfiable { .. } => StatusCode::BAD_REQUEST,
             Self::RateLimited { .. } | Self::TooDear { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::NoDeployment { .. } | Self::Overloaded | Self::ShuttingDown => {
+            Self::NoDeployment { .. } | Self::Overloaded | Self::ShuttingDown | Self::CutOff { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Exhausted { .. } | Self::Truncated { .. } => StatusCode::BAD_GATEWAY,
@@ -203,7 +212,7 @@ impl CallError {
     pub fn retry_in(&self) -> Option<Duration> {
         match self {
             Self::NoDeployment { retry_in, .. } | Self::RateLimited { retry_in, .. } => *retry_in,
-            Self::ShuttingDown => Some(Duration::from_secs(1)),
+            Self::ShuttingDown | Self::CutOff { .. } => Some(Duration::from_secs(1)),
             _ => None,
         }
     }
@@ -216,6 +225,7 @@ impl CallError {
             | Self::Exhausted { attempts, .. }
             | Self::DeadlineExceeded { attempts, .. }
             | Self::Rejected { attempts, .. }
+            | Self::CutOff { attempts, .. }
             | Self::Truncated { attempts, .. } => attempts,
             _ => &[],
         }

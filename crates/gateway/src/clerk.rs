@@ -130,7 +130,7 @@ impl Clerks {
         for clerk in &*self.0 {
             clerk.opened(&mut subject, headers);
         }
-        let entry = Entry { story: Story::new(subject.began), is_cut_off: false, is_over: false };
+        let entry = Entry { story: Story::new(subject.began), is_over: false };
         Account { subject, clerks: self.clone(), entry: Mutex::new(entry) }
     }
 
@@ -164,8 +164,6 @@ pub(crate) struct Account {
 #[derive(Debug)]
 struct Entry {
     story: Story,
-    /// The gateway ends it, though its caller is there still: what its call comes to is not the last word.
-    is_cut_off: bool,
     /// Its last word was told: an answer, whole or not, an error, or that its caller went away.
     is_over: bool,
 }
@@ -182,11 +180,6 @@ impl Account {
         }
     }
 
-    /// The gateway has no more time for it. Its call is dropped next, and then its caller is told.
-    pub(crate) fn cut_off(&self) {
-        self.entry.lock().unwrap_or_else(PoisonError::into_inner).is_cut_off = true;
-    }
-
     /// What the client tells of the call.
     pub(crate) fn watcher(self: &Arc<Self>) -> impl Observer + use<> {
         let account = Arc::clone(self);
@@ -198,20 +191,17 @@ impl Account {
             clerk.notice(&self.subject, notice);
         }
         let now = Instant::now();
-        let mut entry = self.entry.lock().unwrap_or_else(PoisonError::into_inner);
         // After an end without an answer the routes say which error it comes to.
-        let is_last = match notice {
-            Notice::CallEnded { outcome: Outcome::Ok | Outcome::Truncated, .. } => true,
-            Notice::CallEnded { outcome: Outcome::Cancelled, .. } => !entry.is_cut_off,
-            _ => false,
-        };
-        if !is_last {
-            entry.story.note(notice, now);
-            return;
-        }
-        drop(entry);
-        if let Some(story) = self.over(|story| story.note(notice, now)) {
-            self.close(&story);
+        let is_last = matches!(
+            notice,
+            Notice::CallEnded { outcome: Outcome::Ok | Outcome::Truncated | Outcome::Cancelled, .. }
+        );
+        if is_last {
+            if let Some(story) = self.over(|story| story.note(notice, now)) {
+                self.close(&story);
+            }
+        } else {
+            self.entry.lock().unwrap_or_else(PoisonError::into_inner).story.note(notice, now);
         }
     }
 

@@ -167,3 +167,86 @@ async fn finish(listener: JoinHandle<Arc<Connections>>) {
         connections.gone().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use outrigger::{
+        Config,
+        config::{Model, Provider, Target},
+    };
+    use sim::{Fault, Region, Server, When};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    async fn ask(address: SocketAddr, stream: bool) -> TcpStream {
+        let messages = "[{\"role\":\"user\",\"content\":\"ahoy\"}]";
+        let body = format!("{{\"model\":\"chat\",\"stream\":{stream},\"messages\":{messages}}}");
+        let length = body.len();
+        let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json";
+        let mut caller = TcpStream::connect(address).await.unwrap();
+        caller
+            .write_all(format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}").as_bytes())
+            .await
+            .unwrap();
+        caller
+    }
+
+    /// **What the end cuts off is counted as such.** The operators' port is closed by then, so the count is read here. Fails if a
+    /// stream or a plain request counts as given up by its caller.
+    #[tokio::test]
+    async fn what_the_end_cuts_off_is_no_callers_doing() {
+        let region = Region::new("here").latency(Duration::from_millis(1));
+        let regions = Server::start(World::builder().region(region).build().unwrap()).await.unwrap();
+        let provider = Provider::openai().region("here", &regions.base_url("here").unwrap()).unwrap();
+        let model = Model::new([Target::new("holysheep", "gpt-4.1")]);
+        let watch = Watch::new();
+        let client = Client::builder()
+            .config(Config::new().provider("holysheep", provider).model("chat", model))
+            .observer(watch.clone())
+            .build()
+            .unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let drain = Duration::from_millis(1);
+        let settings = Settings { listen: any, admin: any, drain, ..Settings::default() };
+        let parts = Parts {
+            client: client.clone(),
+            load: Load::of(&settings),
+            watch: watch.clone(),
+            keys: Arc::default(),
+            fleet: None,
+            ledger: Arc::new(Ledger::in_memory()),
+            clerks: Vec::new(),
+            tells_prompts: false,
+            world: None,
+            orders: None,
+        };
+        let running = start(&settings, parts).await.unwrap();
+        regions.world().inject("here", Fault::Stall { after: 3 }, When::always()).unwrap();
+        let mut stream = ask(running.listen, true).await;
+        stream.read_exact(&mut [0; 15]).await.unwrap();
+        regions.world().inject("here", Fault::Silent, When::always()).unwrap();
+        let mut plain = ask(running.listen, false).await;
+        while regions.world().count("here").unwrap() < 2 {
+            tokio::task::yield_now().await;
+        }
+        running.shutdown().await;
+        for (caller, status) in [(&mut stream, "\"draining\""), (&mut plain, " 503 ")] {
+            let mut told = Vec::new();
+            drop(caller.read_to_end(&mut told).await);
+            let told = String::from_utf8_lossy(&told);
+            assert!(told.contains(status), "{told}");
+        }
+        let page = watch.metrics().page(&client);
+        for outcome in ["truncated", "error"] {
+            let line = format!("outrigger_requests_total{{model=\"chat\",outcome=\"{outcome}\"}} 1\n");
+            assert!(page.contains(&line), "no {line}in\n{page}");
+        }
+        assert!(!page.contains("outcome=\"cancelled\""), "{page}");
+    }
+}

@@ -14,6 +14,15 @@ use super::{
 };
 use crate::observe::{HedgeResult, Notice, Outcome, RescueResult};
 
+/// What has come of a call that is cut off.
+pub(super) fn of_cut_off(state: &CallState) -> Outcome {
+    match (state.first_token, state.machine.attempts()) {
+        (Some(_), _) => Outcome::Truncated,
+        (None, 0) => Outcome::Refused,
+        (None, _) => Outcome::Error,
+    }
+}
+
 impl Engine {
     /// The call's last step: the winner stays, all others are abandoned, and what was paid comes back on success.
     pub(super) fn finish(
@@ -87,11 +96,12 @@ impl Engine {
         &mut self,
         call: CallId,
         reading: Option<(u8, Heard)>,
-        outcome: Outcome,
+        outcome: fn(&CallState) -> Outcome,
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
         let Some(mut state) = self.calls.remove(&call) else { return };
+        let outcome = outcome(&state);
         self.places.leave(call);
         state.machine.on_cancelled();
         let mut deployment = state.answered_by;

@@ -174,7 +174,7 @@ pub enum Event {
         /// The attempt that was being read, and what it had used by then.
         reading: Option<(u8, Heard)>,
     },
-    /// Whoever runs the client broke an answer off, though its caller was there still.
+    /// Whoever runs the client broke a call off, or its answer, though its caller was there still.
     CutOff {
         /// The call.
         call: CallId,

@@ -214,10 +214,10 @@ impl Engine {
             }
             Event::Tick { .. } => return self.on_tick(call, now, draws, actions),
             Event::Cancelled { reading, .. } => {
-                return self.on_given_up(call, reading, Outcome::Cancelled, now, actions);
+                return self.on_given_up(call, reading, |_| Outcome::Cancelled, now, actions);
             }
             Event::CutOff { reading, .. } => {
-                return self.on_given_up(call, reading, Outcome::Truncated, now, actions);
+                return self.on_given_up(call, reading, ending::of_cut_off, now, actions);
             }
         }
         self.advance(call, now, draws, actions);

@@ -126,7 +126,7 @@ impl AnswerStream {
             }
             None => {
                 let class = *class;
-                self.origin.attempts.record_unfinished();
+                self.origin.attempts.record_unfinished(Class::Timeout);
                 self.conclude();
                 Poll::Ready(Err(CallError::Truncated {
                     model: self.origin.model.to_string(),

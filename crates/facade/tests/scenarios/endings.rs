@@ -1,8 +1,8 @@
 //! How streams end: the finish reason, what may come behind it, and who stops reading when.
 
 use http::{HeaderMap, StatusCode};
-use outrigger::{CallError, Notice, Outcome};
-use sim::Step;
+use outrigger::{CallError, Notice, Outcome, wire::Class};
+use sim::{Fault, Step};
 use tokio::time::Instant;
 
 use crate::support::*;
@@ -166,6 +166,25 @@ async fn a_stream_that_its_server_ends_is_truncated() {
     assert!(stream.next().await.is_none());
     drop(stream);
     assert_eq!(ended(&harbour), (Outcome::Truncated, None));
+    assert!(harbour.client.deployments().iter().all(|deployment| deployment.failures == 0));
+    harbour.assert_idle();
+}
+
+/// **Who has no more time says so.** A call that its server ends before its answer has failed, was not given up by its caller, and is
+/// charged to nobody; its error says what was tried. Fails if it counts as its caller's doing, or as a silence of the provider's.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_its_server_ends_has_failed() {
+    let harbour = harbour();
+    harbour.inject_everywhere(&Fault::Silent);
+    let error = harbour.client.send_until(stream_request(), tokio::time::sleep(ms(300))).await.unwrap_err();
+    assert!(matches!(error, CallError::CutOff { .. }), "{error}");
+    assert_eq!(
+        (error.code(), error.status(), error.retry_in()),
+        ("draining", StatusCode::SERVICE_UNAVAILABLE, Some(secs(1)))
+    );
+    let classes: Vec<_> = error.attempts().iter().map(|attempt| attempt.class).collect();
+    assert_eq!(classes, [Some(Class::Cancelled)]);
+    assert_eq!(ended(&harbour), (Outcome::Error, None));
     assert!(harbour.client.deployments().iter().all(|deployment| deployment.failures == 0));
     harbour.assert_idle();
 }

@@ -1,7 +1,6 @@
 //! A request's way through the gateway, and its answer's way back: the same for every kind of request.
 
 use std::{
-    pin::pin,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -211,22 +210,8 @@ fn understand(
 async fn ask(gateway: Arc<Gateway>, request: outrigger::Request, account: Account) -> Answered {
     let model = Arc::clone(&account.subject.model);
     let account = Arc::new(account);
-    let answered = {
-        let mut call = pin!(gateway.client.send(request.watch(account.watcher())));
-        tokio::select! {
-            answered = &mut call => Some(answered),
-            () = gateway.phases.reached(Phase::Over) => {
-                // Before the call is dropped, which counts as its caller's going away.
-                account.cut_off();
-                None
-            }
-        }
-    };
-    let Some(answered) = answered else {
-        let error = ApiError::draining();
-        account.failed(error.status(), error.code());
-        return Err(error.into());
-    };
+    let over = gateway.phases.reached(Phase::Over);
+    let answered = gateway.client.send_until(request.watch(account.watcher()), over).await;
     answered.map_err(|error| {
         gateway.watch.metrics().unrouted(&gateway.client, &model, &error);
         account.failed(error.status(), error.code());

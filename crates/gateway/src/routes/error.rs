@@ -158,7 +158,9 @@ impl From<CallError> for ApiError {
             ..Self::caller(status, error.code(), error.to_string())
         };
         match error {
-            CallError::ShuttingDown => Self::draining(),
+            CallError::ShuttingDown | CallError::CutOff { .. } => {
+                Self { attempts: plain.attempts, ..Self::draining() }
+            }
             CallError::Overloaded => Self::overloaded(),
             CallError::ModelNotFound { .. } => plain.at("model"),
             CallError::Stateful { field, .. } => plain.at(field),

@@ -5,7 +5,7 @@ use sim::{Fault, When};
 use tokio::{io::AsyncBufReadExt, io::AsyncReadExt, io::AsyncWriteExt, net::TcpStream};
 
 use crate::keys::Made;
-use crate::support::{Gateway, exchange, post, question, soon};
+use crate::support::{Gateway, Reply, exchange, post, question, soon};
 
 const CHAT: &str = "/v1/chat/completions";
 const JSON: &[(&str, &str)] = &[("OUTRIGGER_LOG_FORMAT", "json"), ("OUTRIGGER_LOG", "info")];
@@ -98,49 +98,47 @@ async fn a_stream_that_the_end_cuts_off_is_truncated() {
     drop(soon(stream.read_to_end(&mut bytes)).await);
     assert!(String::from_utf8_lossy(&bytes).contains("\"code\":\"draining\""));
     assert_eq!(soon(gateway.child.wait()).await.unwrap().code(), Some(0));
-    let line = soon(async {
-        loop {
-            if let Some(line) = all(&gateway).into_iter().find(|line| line["stream"] == true) {
-                return line;
-            }
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let line = last_of(&gateway, true).await;
     assert_eq!((text(&line, "outcome"), text(&line, "code")), ("truncated", "draining"), "{line:#}");
     assert_eq!(line["status"], 200);
 }
 
-/// **Nor has whom the end refuses.** Fails if a plain request that the drain's end broke off counts as its caller's doing, or its line forgets
-/// where it had gone.
+/// The same of one that has no answer yet: it got an error. Fails if its line says that nobody was told anything.
 #[tokio::test]
 async fn a_plain_request_that_the_end_cuts_off_is_an_error() {
     let mut gateway = Gateway::in_environment(JSON, "[server]\ndrain = \"50ms\"").await;
     everywhere(&gateway, &Fault::Silent);
-    let mut stream = TcpStream::connect(gateway.listen).await.unwrap();
-    stream.write_all(post(CHAT, "", &question(false)).as_bytes()).await.unwrap();
+    let mut caller = TcpStream::connect(gateway.listen).await.unwrap();
+    caller.write_all(post(CHAT, "", &question(false)).as_bytes()).await.unwrap();
     soon(async {
         while gateway.world().count("us-east").unwrap() == 0 {
-            tokio::task::yield_now().await;
+            gateway.get("/v1/models").await;
         }
     })
     .await;
     gateway.terminate();
     let mut bytes = Vec::new();
-    drop(soon(stream.read_to_end(&mut bytes)).await);
-    assert!(bytes.starts_with(b"HTTP/1.1 503 "), "{}", String::from_utf8_lossy(&bytes));
+    drop(soon(caller.read_to_end(&mut bytes)).await);
+    let reply = Reply::of(&bytes);
+    assert_eq!((reply.status, reply.header("x-outrigger-attempts")), (503, Some("1")));
+    assert_eq!(reply.json()["error"]["attempts"][0]["class"], "cancelled", "{}", reply.text());
     assert_eq!(soon(gateway.child.wait()).await.unwrap().code(), Some(0));
-    let line = soon(async {
+    let line = last_of(&gateway, false).await;
+    assert_eq!((text(&line, "outcome"), text(&line, "code")), ("error", "draining"), "{line:#}");
+    assert_eq!((text(&line, "tried"), &line["status"]), ("holysheep/us-east cancelled", &503.into()));
+}
+
+/// The line of the only request for a stream, or for a plain answer, once it is there.
+async fn last_of(gateway: &Gateway, stream: bool) -> Value {
+    soon(async {
         loop {
-            if let Some(line) = all(&gateway).into_iter().find(|line| line["target"] == "access") {
+            if let Some(line) = all(gateway).into_iter().find(|line| line["stream"] == stream) {
                 return line;
             }
             tokio::task::yield_now().await;
         }
     })
-    .await;
-    assert_eq!((text(&line, "outcome"), text(&line, "code")), ("error", "draining"), "{line:#}");
-    assert_eq!((text(&line, "tried"), &line["status"]), ("holysheep/us-east cancelled", &503.into()));
+    .await
 }
 
 /// **Who, what, where, how long, how dear.** Fails if a field that operators filter by has another name, or none.
