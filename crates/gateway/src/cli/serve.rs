@@ -155,6 +155,7 @@ async fn serve(
         world: None,
         orders: Some(orders),
     };
+    let (listen, admin) = (file.settings.listen, file.settings.admin);
     let running = server::start(&file.settings, parts).await?;
     let sharing = fleet.share(Ears { keys: Arc::clone(&keys), client: client.clone() });
     watch.metrics().may_reload();
@@ -171,8 +172,8 @@ async fn serve(
         fixed,
     };
     drop(tokio::spawn(reloader.run(hang_ups, ordered)));
-    beside::tell(Level::INFO, format_args!("listening {}", running.listen_url()));
-    beside::tell(Level::INFO, format_args!("admin {}", running.admin_url()));
+    beside::tell_address("listening", &running.listen_url(), listen.port() == 0);
+    beside::tell_address("admin", &running.admin_url(), admin.port() == 0);
     supervisor.ready();
     drop(tokio::spawn(supervisor.clone().feed_watchdog()));
     signals.next().await;

@@ -22,6 +22,18 @@ pub(crate) fn tell(level: Level, message: impl Display) {
     out::note(line(format, level, &message.to_string()));
 }
 
+/// Tells an address. One on a port that the system chose is a bare line `WHAT URL` whatever the log looks like: whoever started the process
+/// with port 0 reads it there. A log of documents has it as one all the same.
+pub(crate) fn tell_address(what: &str, url: &str, is_any_port: bool) {
+    let format = FORMAT.get().copied().unwrap_or_default();
+    lines_of(format, &format!("{what} {url}"), is_any_port).into_iter().for_each(out::note);
+}
+
+fn lines_of(format: Format, address: &str, is_any_port: bool) -> Vec<String> {
+    let bare = is_any_port && matches!(format, Format::Json);
+    bare.then(|| address.to_owned()).into_iter().chain([line(format, Level::INFO, address)]).collect()
+}
+
 fn line(format: Format, level: Level, message: &str) -> String {
     match (format, level) {
         (Format::Json, level) => serde_json::json!({
@@ -37,6 +49,22 @@ fn line(format: Format, level: Level, message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// **Both kinds of reader find the address.** Fails if a script that starts the process with port 0 has to know how it logs, or if a log of
+    /// documents has another line where nobody needs it.
+    #[test]
+    fn an_address_is_a_bare_line_only_where_the_system_chose_its_port() {
+        assert_eq!(lines_of(Format::Human, "listening x", true), ["listening x"]);
+        assert_eq!(lines_of(Format::Human, "listening x", false), ["listening x"]);
+        let both = lines_of(Format::Json, "listening x", true);
+        assert_eq!((both.len(), both[0].as_str()), (2, "listening x"));
+        let told = lines_of(Format::Json, "listening x", false);
+        assert_eq!(told.len(), 1);
+        for told in [&both[1], &told[0]] {
+            let told: serde_json::Value = serde_json::from_str(told).unwrap();
+            assert_eq!(told["message"], "listening x");
+        }
+    }
 
     #[test]
     fn people_read_sentences_and_machines_documents() {

@@ -232,10 +232,7 @@ pub(crate) async fn announced<R: tokio::io::AsyncRead + Unpin>(
 ) -> SocketAddr {
     let mut seen = String::new();
     while let Some(line) = soon(log.next_line()).await.unwrap() {
-        // Where the log is JSON, each line is.
-        let told: Value = serde_json::from_str(&line).unwrap_or_default();
-        let said = told["message"].as_str().unwrap_or(&line);
-        if let Some(url) = said.strip_prefix(&format!("{what} http://")) {
+        if let Some(url) = line.strip_prefix(&format!("{what} http://")) {
             return url.parse().unwrap();
         }
         seen.push_str(&line);
