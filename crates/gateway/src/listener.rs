@@ -3,7 +3,8 @@
 //! # When is a connection let go?
 //! When it brings no request within the header timeout, whichever protocol it does not speak: the version's detection and HTTP/2
 //! have no such bound of their own. When it rests too long between requests, or rests while others need its place
-//! ([`connections`](crate::connections)). When it takes nothing of what there is for it ([`outflow`](crate::outflow)). When the
+//! ([`connections`](crate::connections)). When it takes nothing of what there is for it ([`outflow`](crate::outflow)); on HTTP/2 it
+//! is one answer that is given up then ([`untaken`](crate::untaken)). When the
 //! gateway drains: at once where it rests, else after its answer.
 //!
 //! # What is held for one?
@@ -18,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::body::Body;
 use http::{HeaderValue, Request, Version, header::CONNECTION};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -37,6 +39,7 @@ use crate::{
     phase::{Phase, Phases},
     refusal,
     routes::FLUSH,
+    untaken::Taken,
 };
 
 /// Whether a silent HTTP/2 peer is still there.
@@ -190,6 +193,7 @@ impl Connection {
         let service = {
             let (greeted, activity, entrance) = (greeted.clone(), Arc::clone(&activity), self.entrance);
             let (phases, until) = (self.phases.clone(), self.until);
+            let stall_timeout = self.limits.stall_timeout;
             service_fn(move |mut request: Request<Incoming>| {
                 greeted.set();
                 request.extensions_mut().insert(outflow.clone());
@@ -197,6 +201,10 @@ impl Connection {
                 let (phases, is_http1) = (phases.clone(), request.version() <= Version::HTTP_11);
                 async move {
                     let mut answered = activity.busy(entrance.admit(request)).await;
+                    if !is_http1 {
+                        let taken = |body| Body::new(Taken::new(body, stall_timeout));
+                        answered = answered.map(|response| response.map(taken));
+                    }
                     if let (true, Ok(response)) = (is_http1 && phases.now() >= until, &mut answered) {
                         // The answer may be there before the connection has heard that it is to go.
                         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

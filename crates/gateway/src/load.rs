@@ -109,11 +109,16 @@ impl Seat {
         self.load.bytes.give_back(std::mem::take(&mut self.bytes));
     }
 
-    /// A whole answer, held in the seat instead of the request until the last of its bytes has been written.
-    pub(crate) fn around(mut self, answer: Bytes) -> Bytes {
+    /// So many bytes of an answer are held instead of the request's.
+    pub(crate) fn hold_answer(&mut self, bytes: usize) {
         self.let_go();
-        self.bytes = answer.len() as u64;
+        self.bytes = bytes as u64;
         self.load.bytes.take_anyway(self.bytes);
+    }
+
+    /// A whole answer, held in the seat until the last of its bytes has been written.
+    pub(crate) fn around(mut self, answer: Bytes) -> Bytes {
+        self.hold_answer(answer.len());
         Bytes::from_owner(Seated { answer, _seat: self })
     }
 }

@@ -42,6 +42,7 @@ mod signals;
 mod simulate;
 mod story;
 mod supervisor;
+mod untaken;
 #[cfg(not(feature = "otel"))]
 mod untraced;
 mod watch;

@@ -29,6 +29,7 @@ use crate::{
     outflow::Outflow,
     phase::Phase,
     request_id::RequestId,
+    untaken::Seated,
 };
 
 /// Answers a request of a kind.
@@ -224,6 +225,9 @@ fn pass_on(gateway: &Gateway, answer: Answer, seat: Seat, way: Way, began: Insta
     let own = own_time(began.elapsed(), &answer.attempts);
     gateway.watch.metrics().overhead(own);
     let body = match answer.body {
+        AnswerBody::Whole { bytes, .. } if way.version == Version::HTTP_2 => {
+            Body::new(Seated::new(bytes, seat))
+        }
         AnswerBody::Whole { bytes, .. } => Body::from(seat.around(bytes)),
         AnswerBody::Stream(stream) => {
             Body::new(StreamBody::new(stream, &answer.headers, way, &gateway.phases, seat))

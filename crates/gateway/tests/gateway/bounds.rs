@@ -188,6 +188,29 @@ async fn a_caller_that_takes_nothing_of_its_stream_is_let_go() {
     assert!(gateway.world().received("us-east").unwrap()[0].cancelled_by_caller);
 }
 
+/// **On HTTP/2 as well**: a peer that opens no window for its answer keeps no place, though its connection lives. Fails if a whole answer or a stream
+/// waits for it for ever.
+#[tokio::test]
+async fn an_http_2_peer_that_takes_nothing_of_its_answer_loses_its_place() {
+    let gateway = Gateway::start("[server]\nstall_timeout = \"200ms\"\nmax_concurrent = 1").await;
+    let stream = TcpStream::connect(gateway.listen).await.unwrap();
+    let handshake = h2::client::Builder::new().initial_window_size(0).handshake::<_, Bytes>(stream);
+    let (mut sender, connection) = soon(handshake).await.unwrap();
+    let connection = tokio::spawn(connection);
+    for is_stream in [false, true] {
+        sender = soon(sender.ready()).await.expect("its connection lives");
+        let request =
+            http::Request::post(format!("http://localhost{CHAT}")).header(CONTENT_TYPE, "application/json");
+        let (response, mut body) = sender.send_request(request.body(()).unwrap(), false).unwrap();
+        body.send_data(question(is_stream).into(), true).unwrap();
+        let response = soon(response).await.unwrap();
+        assert_eq!(response.status(), 200);
+        soon(answered(&gateway)).await;
+        assert!(!connection.is_finished());
+        drop(response);
+    }
+}
+
 #[tokio::test]
 async fn one_http_2_connection_has_a_bound_of_requests_at_once() {
     let gateway = Gateway::start("").await;
