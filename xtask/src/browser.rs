@@ -5,10 +5,10 @@
 //! missing and that is allowed. With `screenshot` the script takes the picture that the README shows instead.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use crate::clients::built_program;
+use crate::clients::build_program;
+use crate::debian::{self, path_of};
 use crate::failure::{Failure, verdict};
 use crate::npm;
 use crate::shell::Step;
@@ -24,8 +24,7 @@ const HELP: &str = "the browser's tests need node 18 or later, npm and chromium;
 
 /// Builds the gateway and runs the tests.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
-    build(workspace)?;
-    run_against(workspace, &built_program(workspace))
+    run_against(workspace, &build_program(workspace)?)
 }
 
 /// Runs the tests against a program that is already built.
@@ -36,12 +35,7 @@ pub(crate) fn run_against(workspace: &Workspace, program: &Path) -> Result<(), F
 
 /// Takes the README's picture anew.
 pub(crate) fn screenshot(workspace: &Workspace) -> Result<(), Failure> {
-    build(workspace)?;
-    drive(workspace, &built_program(workspace), &["--screenshot", PICTURE])
-}
-
-fn build(workspace: &Workspace) -> Result<(), Failure> {
-    Step::cargo(&workspace.root, &["build", "-p", "outrigger-gateway", "--bin", "outrigger"]).run()
+    drive(workspace, &build_program(workspace)?, &["--screenshot", PICTURE])
 }
 
 fn drive(workspace: &Workspace, program: &Path, words: &[&str]) -> Result<(), Failure> {
@@ -57,25 +51,11 @@ fn drive(workspace: &Workspace, program: &Path, words: &[&str]) -> Result<(), Fa
 
 /// The browser's path, once all tools are there.
 fn tools(workspace: &Workspace) -> Result<String, Failure> {
-    if let Some(chromium) = found() {
-        return Ok(chromium);
-    }
-    let apt = |words: &[&str]| {
-        let step = Step::program(&workspace.root, OsStr::new("apt-get"), HELP).arguments(words);
-        step.variable("DEBIAN_FRONTEND", "noninteractive").run()
-    };
-    // The lists may be there already, and only root may renew them; whether that sufficed is seen in the next step.
-    drop(apt(&["update", "-qq"]));
-    let mut packages = vec!["install", "-qq", "-y", "--no-install-recommends"];
+    let mut packages = Vec::new();
     packages.extend(CHROMIUM.iter().all(|program| path_of(program).is_none()).then_some("chromium"));
     packages.extend(path_of("node").is_none().then_some("nodejs"));
     packages.extend(path_of("npm").is_none().then_some("npm"));
-    apt(&packages)?;
-    found().ok_or_else(|| Failure::Missing {
-        program: "chromium".into(),
-        help: HELP.into(),
-        source: std::io::ErrorKind::NotFound.into(),
-    })
+    debian::provide(workspace, found, &packages, HELP)
 }
 
 /// The names under which the browser goes.
@@ -87,13 +67,4 @@ fn found() -> Option<String> {
     path_of("npm")?;
     let path = CHROMIUM.iter().find_map(|program| path_of(program))?;
     Some(path.to_string_lossy().into_owned())
-}
-
-/// Where the search path has a program that starts.
-fn path_of(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let mut places = std::env::split_paths(&path).map(|folder| folder.join(program));
-    places.find(|place| {
-        Command::new(place).arg("--version").output().is_ok_and(|output| output.status.success())
-    })
 }

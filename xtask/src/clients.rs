@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, verdict};
 use crate::npm;
+use crate::python;
 use crate::shell::Step;
 use crate::tidy::source::{relative, text_files};
 use crate::workspace::Workspace;
@@ -26,8 +27,13 @@ const NODE_HELP: &str = "the clients' tests need Node.js 20 or later, with npm, 
 
 /// Builds the gateway and runs every script.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
+    run_against(workspace, &build_program(workspace)?)
+}
+
+/// Builds the program, and says where it is.
+pub(crate) fn build_program(workspace: &Workspace) -> Result<PathBuf, Failure> {
     Step::cargo(&workspace.root, &["build", "-p", "outrigger-gateway", "--bin", "outrigger"]).run()?;
-    run_against(workspace, &built_program(workspace))
+    Ok(built_program(workspace))
 }
 
 /// Where cargo leaves the program.
@@ -42,7 +48,10 @@ pub(crate) fn run_against(workspace: &Workspace, program: &Path) -> Result<(), F
     if pythons.is_empty() || nodes.is_empty() {
         return verdict("clients", &[], vec![format!("{FOLDER}: no script to run")]);
     }
-    let python = environment(workspace, &folder.join("requirements.txt"))?;
+    let list = folder.join("requirements.txt");
+    let list = fs::read_to_string(&list).map_err(|source| Failure::File { path: list, source })?;
+    let python =
+        python::environment(&workspace.target.join("clients").join("venv"), &list, HELP)?.join("python");
     for script in &pythons {
         let step = Step::program(&workspace.root, python.as_os_str(), HELP);
         // Without bytecode of what the scripts share: the folder stays as it is.
@@ -68,30 +77,6 @@ fn scripts(folder: &Path, language: &str) -> Result<Vec<PathBuf>, Failure> {
     };
     files.retain(|file| is_script(file));
     Ok(files)
-}
-
-/// The Python of an environment that holds the requirements; made anew when they have changed.
-fn environment(workspace: &Workspace, requirements: &Path) -> Result<PathBuf, Failure> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| Failure::File { path, source }
-    };
-    let wanted = fs::read(requirements).map_err(failed(requirements))?;
-    let home = workspace.target.join("clients").join("venv");
-    let python = home.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
-    // Written last, so that an environment which was cut off half way is not taken for a whole one.
-    let stamp = home.join("requirements.installed");
-    if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(python);
-    }
-    let make = Step::program(&workspace.root, OsStr::new("python3"), HELP);
-    make.arguments(&["-m", "venv", "--clear"]).arguments(&[home.as_os_str()]).run()?;
-    let install = Step::program(&workspace.root, python.as_os_str(), HELP);
-    let install =
-        install.arguments(&["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
-    install.arguments(&[requirements.as_os_str()]).run()?;
-    fs::write(&stamp, &wanted).map_err(failed(&stamp))?;
-    Ok(python)
 }
 
 /// A folder with the Node scripts and the libraries that they import.

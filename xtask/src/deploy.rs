@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
+use crate::python;
 use crate::shell::Step;
 use crate::workspace::Workspace;
 
@@ -24,7 +25,7 @@ const EXPOSURE: &str = "--threshold=15";
 /// Asks each tool; the first that finds something ends it.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     let folder = workspace.root.join(FOLDER);
-    let tools = tools(workspace)?;
+    let tools = python::environment(&workspace.target.join("deploy"), &TOOLS.join("\n"), HELP)?;
     let ask = |tool: &str, words: &[&str]| {
         Step::program(&folder, tools.join(tool).as_os_str(), HELP).arguments(words).run()
     };
@@ -54,23 +55,4 @@ fn checkable(workspace: &Workspace, unit: &Path) -> Result<PathBuf, Failure> {
     let copy = workspace.target.join("deploy").join("outrigger.service");
     fs::write(&copy, text.replace("/usr/local/bin/outrigger", "/bin/true")).map_err(failed(&copy))?;
     Ok(copy)
-}
-
-/// The folder of the tools' programs; they are installed at the first time.
-fn tools(workspace: &Workspace) -> Result<PathBuf, Failure> {
-    let home = workspace.target.join("deploy");
-    let programs = home.join(if cfg!(windows) { "Scripts" } else { "bin" });
-    // Written last, so that an environment which was cut off half way is not taken for a whole one.
-    let stamp = home.join("tools.installed");
-    let wanted = TOOLS.join("\n");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(programs);
-    }
-    let make = Step::program(&workspace.root, OsStr::new("python3"), HELP);
-    make.arguments(&["-m", "venv", "--clear"]).arguments(&[home.as_os_str()]).run()?;
-    let install = Step::program(&workspace.root, programs.join("python").as_os_str(), HELP);
-    let install = install.arguments(&["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-    install.arguments(&TOOLS).run()?;
-    fs::write(&stamp, wanted).map_err(|source| Failure::File { path: stamp.clone(), source })?;
-    Ok(programs)
 }

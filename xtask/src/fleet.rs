@@ -7,18 +7,16 @@
 
 mod harbour;
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use self::harbour::{Answer, Gateway, Harbour};
-use crate::clients::built_program;
+use crate::clients::build_program;
+use crate::debian;
 use crate::failure::{Failure, verdict};
-use crate::shell::Step;
 use crate::workspace::Workspace;
 
 /// What to do where Redis cannot be had.
@@ -36,13 +34,12 @@ const BUDGET: f64 = 0.2;
 
 /// Builds the gateway, and proves it.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
-    Step::cargo(&workspace.root, &["build", "-p", "outrigger-gateway", "--bin", "outrigger"]).run()?;
-    run_against(workspace, &built_program(workspace))
+    run_against(workspace, &build_program(workspace)?)
 }
 
 /// Proves it of a program that is already built.
 pub(crate) fn run_against(workspace: &Workspace, program: &Path) -> Result<(), Failure> {
-    let redis = redis(workspace)?;
+    let redis = debian::provide(workspace, found, &["redis-server"], HELP)?;
     let folder = workspace.target.join("fleet");
     let start = Instant::now();
     let proved = prove(program, &redis, &folder);
@@ -53,32 +50,9 @@ pub(crate) fn run_against(workspace: &Workspace, program: &Path) -> Result<(), F
     }
 }
 
-/// The server, once it is there.
-fn redis(workspace: &Workspace) -> Result<PathBuf, Failure> {
-    if let Some(found) = found() {
-        return Ok(found);
-    }
-    let apt = |words: &[&str]| {
-        let step = Step::program(&workspace.root, OsStr::new("apt-get"), HELP).arguments(words);
-        // The package would start a server of its own.
-        step.variable("DEBIAN_FRONTEND", "noninteractive").variable("RUNLEVEL", "1").run()
-    };
-    // The lists may be there already, and only root may renew them; whether that sufficed is seen in the next step.
-    drop(apt(&["update", "-qq"]));
-    apt(&["install", "-qq", "-y", "--no-install-recommends", "redis-server"])?;
-    found().ok_or_else(|| Failure::Missing {
-        program: "redis-server".into(),
-        help: HELP.into(),
-        source: std::io::ErrorKind::NotFound.into(),
-    })
-}
-
 /// The server of the machine: Redis, or Valkey.
 fn found() -> Option<PathBuf> {
-    let works = |program: &&str| {
-        Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
-    };
-    ["redis-server", "valkey-server"].iter().find(|program| works(program)).map(PathBuf::from)
+    ["redis-server", "valkey-server"].into_iter().find_map(debian::path_of)
 }
 
 /// All that is promised, one after the other; what was seen, or the first promise that was broken.

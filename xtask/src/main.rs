@@ -7,6 +7,7 @@
 mod browser;
 mod ci;
 mod clients;
+mod debian;
 mod deploy;
 mod failure;
 mod faults;
@@ -15,6 +16,8 @@ mod fuzz;
 mod layers;
 mod metrics;
 mod npm;
+mod python;
+mod running;
 mod shell;
 mod tidy;
 mod workspace;

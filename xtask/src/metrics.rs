@@ -4,15 +4,15 @@
 //! The busy gateway is the demo's: after its acts everything has happened there. Where `promtool` is not on the machine, Debian's package
 //! is fetched and unpacked below the target folder; nothing is installed.
 
-use std::ffi::OsStr;
-use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use crate::clients::built_program;
+use crate::clients::build_program;
+use crate::debian;
 use crate::failure::{Failure, verdict};
+use crate::running::Running;
 use crate::shell::Step;
 use crate::workspace::Workspace;
 
@@ -24,8 +24,7 @@ const HELP: &str =
 
 /// Builds the gateway, and asks.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
-    Step::cargo(&workspace.root, &["build", "-p", "outrigger-gateway", "--bin", "outrigger"]).run()?;
-    run_against(workspace, &built_program(workspace))
+    run_against(workspace, &build_program(workspace)?)
 }
 
 /// Asks about a program that is already built.
@@ -43,44 +42,15 @@ pub(crate) fn run_against(workspace: &Workspace, program: &Path) -> Result<(), F
 
 /// The tool of the machine, or one of our own.
 fn promtool(workspace: &Workspace) -> Result<PathBuf, Failure> {
-    let works = |program: &Path| {
-        Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
-    };
-    let installed = PathBuf::from("promtool");
-    if works(&installed) {
+    if let Some(installed) = debian::path_of("promtool") {
         return Ok(installed);
     }
     let folder = workspace.target.join("prometheus");
     let own = folder.join("usr").join("bin").join("promtool");
-    if !works(&own) {
-        fs::create_dir_all(&folder).map_err(|source| Failure::File { path: folder.clone(), source })?;
-        // The lists may be there already, and only root may renew them; whether that sufficed is seen in the next step.
-        let update = Step::program(&folder, OsStr::new("apt-get"), HELP).arguments(&["update", "-qq"]).run();
-        drop(update);
-        Step::program(&folder, OsStr::new("apt-get"), HELP)
-            .arguments(&["download", "-qq", "prometheus"])
-            .run()?;
-        for entry in
-            fs::read_dir(&folder).map_err(|source| Failure::File { path: folder.clone(), source })?.flatten()
-        {
-            if entry.path().extension().is_some_and(|extension| extension == "deb") {
-                let unpack = Step::program(&folder, OsStr::new("dpkg-deb"), HELP);
-                unpack.arguments(&[OsStr::new("-x"), entry.path().as_os_str(), OsStr::new(".")]).run()?;
-            }
-        }
+    if !debian::works(&own) {
+        debian::unpack("prometheus", &folder, HELP)?;
     }
     Ok(own)
-}
-
-/// A program that is ended when nobody looks at it any more.
-struct Busy(Child);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
 }
 
 /// The metrics after the demo's acts.
@@ -89,7 +59,7 @@ fn busy_page(program: &Path) -> io::Result<String> {
         ["demo", "--seconds", "8", "--json", "--keep", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     eprintln!("==> {} {}", program.display(), WORDS.join(" "));
     let child = Command::new(program).args(WORDS).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let mut busy = Busy(child);
+    let mut busy = Running(child);
     let silent = || io::Error::other("the demo ended before it said where it listens");
     let progress = BufReader::new(busy.0.stderr.take().ok_or_else(silent)?);
     let report = BufReader::new(busy.0.stdout.take().ok_or_else(silent)?);

@@ -4,11 +4,13 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
+
+use crate::running::Running;
 
 use super::{BUDGET, COST, LIMIT};
 
@@ -16,17 +18,6 @@ use super::{BUDGET, COST, LIMIT};
 pub(super) const PASSWORD: &str = "barnacle-7f3a";
 /// Longer than any answer takes.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A program that ends when nobody looks at it any more.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
 
 /// All that is not a gateway, and what gateways are started with.
 pub(super) struct Harbour {
