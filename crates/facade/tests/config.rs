@@ -32,6 +32,7 @@ fn env(name: &str) -> Option<String> {
     match name {
         "OPENAI_API_KEY" => Some("sk-from-the-environment".to_owned()),
         "TWO_LINES" => Some("sk-first-line\nsk-second-line".to_owned()),
+        "NAMES_A_FILE" => Some("file:/run/secrets/key".to_owned()),
         "EMPTY" => Some(String::new()),
         _ => None,
     }

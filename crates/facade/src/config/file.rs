@@ -73,7 +73,9 @@ pub(super) fn config(document: &Document<'_>, others: &[&str]) -> Result<(Config
         warnings.extend(odd.into_iter().map(place));
     }
     if numbers_are_sound {
-        faults.extend(check::numbers(&config).into_iter().map(place));
+        let (wrong, odd) = check::numbers(&config);
+        faults.extend(wrong.into_iter().map(place));
+        warnings.extend(odd.into_iter().map(place));
     }
     match Faults::of(faults) {
         Some(faults) => Err(faults),

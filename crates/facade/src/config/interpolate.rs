@@ -16,17 +16,26 @@ pub(super) type Files<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 /// The value of a string, where it is not what is written: `None` says that it is.
 ///
 /// # Errors
-/// What is wrong, in words; no value of a variable or content of a file is among them.
+/// What is wrong, in words; no value of a variable or content of a file is among them. Whatever begins as a file does is
+/// one, or wrong: as a value it would be sent as a key.
 pub(super) fn resolve(written: &str, env: Env<'_>, files: Files<'_>) -> Result<Option<String>, String> {
-    let is_file = written.starts_with("file:/");
+    let is_file = begins_as_file(written);
     if !is_file && !written.contains("${") {
         return Ok(None);
     }
     let value = substitute(written, env)?;
-    match value.strip_prefix("file:").filter(|_| is_file) {
-        Some(path) => content(path, written, files).map(Some),
-        None => Ok(Some(value)),
+    if !is_file {
+        return Ok(Some(value));
     }
+    let path = value.strip_prefix("file:").filter(|path| path.starts_with('/'));
+    let path =
+        path.ok_or("a file is written `file:` and its path from the root, such as `file:/run/secrets/key`")?;
+    content(path, written, files).map(Some)
+}
+
+/// Whether a text begins with `file:`, however it is spelt.
+pub(super) fn begins_as_file(text: &str) -> bool {
+    text.trim_start().get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:"))
 }
 
 fn substitute(written: &str, env: Env<'_>) -> Result<String, String> {
@@ -137,7 +146,19 @@ mod tests {
     fn a_file_is_read_once_and_without_its_last_line_break() {
         check("file:/run/secrets/key", Ok(Some("sk-2")));
         check("file:/run/secrets/${KEY}", Ok(Some("${KEY}")));
+        check("file:${NO:-/run}/secrets/key", Ok(Some("sk-2")));
         check("see file:/run/secrets/key", Ok(None));
+    }
+
+    /// **A misspelt file is no key.** Fails if one that is no path from the root passes as what is written.
+    #[test]
+    fn what_begins_as_a_file_is_one_or_wrong() {
+        for written in
+            ["file:secrets/key", "file: /x", "File:/run/secrets/key", " file:/x", "file:", "file:${KEY}"]
+        {
+            check(written, Err("its path from the root"));
+        }
+        check("filet:/x", Ok(None));
     }
 
     #[test]

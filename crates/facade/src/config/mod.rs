@@ -138,8 +138,10 @@ impl Config {
     /// # Errors
     /// Every fault, without file and line.
     pub fn check(&self) -> Result<Vec<Warning>, Faults> {
-        let (mut faults, warnings) = check::names(self);
-        faults.extend(check::numbers(self));
+        let (mut faults, mut warnings) = check::names(self);
+        let (wrong, odd) = check::numbers(self);
+        faults.extend(wrong);
+        warnings.extend(odd);
         match Faults::of(faults) {
             Some(faults) => Err(faults),
             None => Ok(warnings),

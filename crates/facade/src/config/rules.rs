@@ -9,8 +9,9 @@ use wire::Dialect;
 
 use super::{
     Config, LEAST_FIRST_TOKEN, LONGEST, Limit, MOST_ATTEMPTS, Provider, Region, Retry, Secret, Target,
-    Timeouts,
+    Timeouts, Warning,
     fault::{Fault, Path},
+    interpolate,
 };
 
 /// Headers of a connection or a message, which whoever writes the bytes must write.
@@ -31,9 +32,9 @@ const OF_THE_CONNECTION: [&str; 11] = [
 /// Headers that carry a caller's credentials, which no provider is to see.
 const OF_THE_CALLER: [&str; 4] = ["authorization", "api-key", "x-api-key", "cookie"];
 
-/// What the rules about values find.
-pub(super) fn numbers(config: &Config) -> Vec<Fault> {
-    let mut rules = Rules { faults: Vec::new() };
+/// What the rules about values find: faults and warnings.
+pub(super) fn numbers(config: &Config) -> (Vec<Fault>, Vec<Warning>) {
+    let mut rules = Rules { faults: Vec::new(), warnings: Vec::new() };
     rules.timeouts(&Path::new(["timeouts"]), &config.timeouts);
     rules.retry(&Path::new(["retry"]), &config.retry);
     rules.breaker(&Path::new(["breaker"]), &config.breaker);
@@ -56,11 +57,12 @@ pub(super) fn numbers(config: &Config) -> Vec<Fault> {
             rules.breaker(&path.key("breaker"), &model.breaker);
         }
     }
-    rules.faults
+    (rules.faults, rules.warnings)
 }
 
 struct Rules {
     faults: Vec<Fault>,
+    warnings: Vec<Warning>,
 }
 
 impl Rules {
@@ -254,9 +256,15 @@ impl Rules {
         if key.expose().is_empty() {
             let fault = Fault::new(path, "the key is empty");
             self.faults.push(fault.help("leave it out for a provider that takes none".to_owned()));
-        } else {
-            self.header_value(path, key);
+            return;
         }
+        if is_a_name(key.expose()) {
+            let warning =
+                Fault::new(path.clone(), "the key is sent as it is, and looks like the name of where one is");
+            let help = "a variable is written `${NAME}`, a file `file:/path`";
+            self.warnings.push(warning.help(help.to_owned()));
+        }
+        self.header_value(path, key);
     }
 
     /// Says nothing of the value but that it cannot be sent.
@@ -265,6 +273,14 @@ impl Rules {
             self.fault(path, "the value holds a line break or another character that no header can carry");
         }
     }
+}
+
+/// Whether a key is what other programs write for a variable or a file, or what a variable holds that names a file.
+fn is_a_name(key: &str) -> bool {
+    let is_capital = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    interpolate::begins_as_file(key)
+        || key.starts_with("os.environ/")
+        || key.strip_prefix('$').is_some_and(|name| !name.is_empty() && name.bytes().all(is_capital))
 }
 
 fn is_one_of(names: &[&str], name: &HeaderName) -> bool {

@@ -133,6 +133,22 @@ fn a_secret_that_cannot_be_read_is_a_fault_with_its_place() {
     }
 }
 
+/// **A misspelt file is not sent as the key.** Fails if whatever does not begin with `file:/` is taken for a value.
+#[test]
+fn a_file_that_is_no_path_from_the_root_is_a_fault() {
+    for written in ["file:secrets/openai.key", "file: /run/secrets/key", "File:/run/secrets/key"] {
+        let text = format!(
+            "[providers.p]\ndialect = \"openai\"\nbase_url = \"http://a/v1\"\napi_key = \"{written}\""
+        );
+        let told = read(&text).map(|_| ()).unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "outrigger.toml:4:11: providers.p.api_key: a file is written `file:` and its path from the root, \
+             such as `file:/run/secrets/key`"
+        );
+    }
+}
+
 /// A pipe is waited for until somebody writes, and so would be the whole program.
 #[test]
 fn only_regular_files_are_read() {

@@ -41,3 +41,20 @@ fn what_is_probably_not_meant_is_a_warning() {
         "providers.p.regions.a.base_url: `p/a`, `p/b` share one base URL: a failure of it takes both",
     );
 }
+
+/// **What other programs write for a place of a key is no key**, wherever it comes from. Fails if it is sent in silence.
+#[test]
+fn a_key_that_is_the_name_of_one_is_a_warning() {
+    let provider = "[providers.p]\ndialect = \"openai\"\nbase_url = \"http://x/v1\"\napi_key = ¶";
+    let warning = "the key is sent as it is, and looks like the name of where one is; \
+                   a variable is written `${NAME}`, a file `file:/path`";
+    for key in ["$OPENAI_API_KEY", "os.environ/OPENAI_API_KEY", "${NAMES_A_FILE}"] {
+        check_warning(&format!("{provider}\"{key}\""), &format!("providers.p.api_key: {warning}"));
+    }
+    let regions = "[providers.p]\ndialect = \"openai\"\nregions.a = { base_url = \"http://x/v1\", api_key = ¶\"$KEY_2\" }";
+    check_warning(regions, &format!("providers.p.regions.a.api_key: {warning}"));
+    for key in ["$", "$ecret", "$KEY-2", "sk-$KEY"] {
+        let text = format!("{provider}\"{key}\"").replace('¶', "");
+        assert_eq!(read(&text).unwrap().1, [], "{key}");
+    }
+}
