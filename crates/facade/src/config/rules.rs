@@ -32,6 +32,12 @@ const OF_THE_CONNECTION: [&str; 11] = [
 /// Headers that carry a caller's credentials, which no provider is to see.
 const OF_THE_CALLER: [&str; 4] = ["authorization", "api-key", "x-api-key", "cookie"];
 
+/// Paths that are appended to a base URL.
+const APPENDED: [&str; 5] = ["/chat/completions", "/completions", "/embeddings", "/responses", "/messages"];
+
+/// Hosts whose APIs have no version in their paths.
+const WITHOUT_VERSION: [&str; 2] = ["api.deepseek.com", "api.perplexity.ai"];
+
 /// What the rules about values find: faults and warnings.
 pub(super) fn numbers(config: &Config) -> (Vec<Fault>, Vec<Warning>) {
     let mut rules = Rules { faults: Vec::new(), warnings: Vec::new() };
@@ -178,7 +184,7 @@ impl Rules {
         }
         for (name, region) in &provider.regions {
             let path = path.key("regions").key(name);
-            self.region(&path, region);
+            self.region(&path, provider.dialect, region);
             self.api_version(&path, provider.dialect, region);
         }
     }
@@ -206,8 +212,9 @@ impl Rules {
         }
     }
 
-    fn region(&mut self, path: &Path, region: &Region) {
+    fn region(&mut self, path: &Path, dialect: Dialect, region: &Region) {
         self.base_url(&path.key("base_url"), &region.base_url);
+        self.path_of(&path.key("base_url"), dialect, &region.base_url);
         self.key(path, region.api_key.as_ref());
         self.weight(path, region.weight);
         let mut seen = HashSet::new();
@@ -240,6 +247,23 @@ impl Rules {
                 "leave out what follows `?` or `#`; Azure's version goes into `api_version`".to_owned(),
             ));
         }
+    }
+
+    /// A URL that other programs want with more, or with less, than here.
+    fn path_of(&mut self, path: &Path, dialect: Dialect, url: &Url) {
+        let base = url.path().trim_end_matches('/');
+        let appended = APPENDED.iter().find(|appended| base.ends_with(**appended));
+        let needs_version = dialect != Dialect::Azure
+            && base.is_empty()
+            && url.host_str().is_none_or(|host| !WITHOUT_VERSION.contains(&host));
+        let message = match appended {
+            Some(appended) => format!("the URL ends with `{appended}`, which is appended to it once more"),
+            None if needs_version => {
+                "the URL has no path, where most APIs have their version: `/v1`".to_owned()
+            }
+            None => return,
+        };
+        self.warnings.push(Fault::new(path.clone(), message));
     }
 
     fn is_http(&mut self, path: &Path, url: &Url) {

@@ -58,3 +58,27 @@ fn a_key_that_is_the_name_of_one_is_a_warning() {
         assert_eq!(read(&text).unwrap().1, [], "{key}");
     }
 }
+
+#[test]
+fn a_url_with_too_much_or_too_little_is_a_warning() {
+    let check = |dialect: &str, url: &str, expected: &str| {
+        let text = format!("[providers.p]\ndialect = \"{dialect}\"\nbase_url = ¶\"{url}\"");
+        match expected {
+            "" => assert_eq!(read(&text.replace('¶', "")).unwrap().1, [], "{url}"),
+            expected => check_warning(&text, &format!("providers.p.regions.global.base_url: {expected}")),
+        }
+    };
+    let bare = "the URL has no path, where most APIs have their version: `/v1`";
+    check("openai", "https://api.example.com", bare);
+    check("anthropic", "https://api.example.com/", bare);
+    check("openai", "https://api.deepseek.com", "");
+    check("azure", "https://x.openai.azure.com", "");
+    check("openai", "https://api.example.com/inference", "");
+    for path in ["/chat/completions", "/responses", "/embeddings/"] {
+        let told = path.trim_end_matches('/');
+        let expected = format!("the URL ends with `{told}`, which is appended to it once more");
+        check("openai", &format!("https://api.example.com/v1{path}"), &expected);
+    }
+    let twice = "the URL ends with `/messages`, which is appended to it once more";
+    check("anthropic", "https://api.example.com/v1/messages", twice);
+}
