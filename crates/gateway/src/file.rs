@@ -108,6 +108,19 @@ impl File {
     pub(crate) fn may_serve(&self) -> Result<(), String> {
         self.settings.forbids_listen(!self.keys.is_empty()).map_or(Ok(()), Err)
     }
+
+    /// What forbids to take the place of a file that serves. One that was torn before its keys must not open the gateway.
+    ///
+    /// # Errors
+    /// A sentence that says what to do.
+    pub(crate) fn may_follow(&self, had_keys: bool) -> Result<(), String> {
+        if had_keys && self.keys.is_empty() && !self.settings.allow_open {
+            let gone = "there were keys and now there is none, so everyone could come in; a file that was torn looks like this. \
+                        Put them back, or set server.allow_open = true";
+            return Err(gone.to_owned());
+        }
+        self.may_serve()
+    }
 }
 
 /// The callers' keys of a document. Their models are looked for where the client's configuration could be read.

@@ -244,7 +244,7 @@ impl Reloader {
             warnings.push(format!("{name}: server.{key}: it has changed, and takes effect at a restart"));
         }
         file.settings.keep_what_is_fixed(&self.fixed);
-        file.may_serve()?;
+        file.may_follow(!self.keys.is_empty())?;
         self.client.reload(file.config.clone()).map_err(|error| error.to_string())?;
         if let Some(tracing) = &self.tracing {
             tracing.follow(&file.config);

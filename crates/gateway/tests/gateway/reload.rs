@@ -366,6 +366,32 @@ async fn callers_keys_change_with_the_file() {
     assert_eq!(deck.gateway.ask(&stays.bearer()).await.status, 200);
 }
 
+/// **A file that is torn before its keys opens nothing.** Fails if keys that are gone are taken for a wish; who wishes it says so.
+#[tokio::test]
+async fn a_file_torn_before_its_keys_opens_nothing() {
+    let made = Made::new("any", "").await;
+    let mut deck = Deck::new(&made.entry).await;
+    let open = deck.text.replacen(&made.entry, "", 1);
+    deck.text = format!("{open}{}", made.entry);
+    deck.replace(&deck.text);
+    let torn = deck.text[..deck.text.find("[keys").unwrap()].to_owned();
+    for text in [torn, format!("{open}[keys]\n")] {
+        deck.replace(&text);
+        let refused = deck.gateway.operate("POST", "/reload", "").await;
+        assert_eq!(refused.status, 422, "{}", refused.text());
+        assert!(
+            refused.text().contains("there were keys") && refused.text().contains("allow_open"),
+            "{}",
+            refused.text()
+        );
+        assert_eq!(deck.gateway.get("/v1/models").await.status, 401);
+        assert_eq!(deck.gateway.ask(&made.bearer()).await.status, 200);
+    }
+    deck.replace(&format!("[server]\nallow_open = true\n{open}"));
+    assert_eq!(deck.gateway.operate("POST", "/reload", "").await.status, 200);
+    assert_eq!(deck.gateway.get("/v1/models").await.status, 200);
+}
+
 /// **What an operator took out stays out**, and what was counted stays counted, whatever is added to the file.
 #[tokio::test]
 async fn a_cordon_survives_a_reload() {
