@@ -189,12 +189,15 @@ impl de::Error for Error {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let expected = in_words(&expected.to_string());
         let found = match found {
             Unexpected::Seq => "a list".to_owned(),
             Unexpected::Map => "a table".to_owned(),
+            // Nobody mistypes a table: it may be a key in another one's place.
+            Unexpected::Str(_) if expected == "a table" => "a string".to_owned(),
             other => other.to_string(),
         };
-        Self::new(What::Unfit { expected: in_words(&expected.to_string()), found })
+        Self::new(What::Unfit { expected, found })
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {

@@ -94,6 +94,10 @@ fn a_value_of_another_kind_is_named() {
         "retry.budget: expected a whole number of at least 0, found integer `-1`",
     );
     check_in("[retry]\nbudget = ¶99999999999999999999", "retry.budget: the number is too large");
+    check(
+        "[providers.p]\ndialect = \"openai\"\nbase_url = \"http://a/v1\"\nhealth_check = ¶\"sk-1\"",
+        "providers.p.health_check: expected a table, found a string",
+    );
     check_in("[hedge]\nenabled = ¶\"yes\"", "hedge.enabled: expected true or false, found string \"yes\"");
     check("retry = ¶5", "retry: expected a table, found integer `5`");
     check("near = ¶5", "near: expected a table, found integer");

@@ -24,6 +24,8 @@ fn no_message_holds_a_secret() {
         provider("base_url = \"http://a\"\nheaders = { x-key = \"hunter2\" }"),
         provider("base_url = \"http://a\"\nheaders = { x-key = \"hunter2\\n\" }"),
         provider("base_url = \"http://a\"\nheaders = { x-key = 2718281828 }"),
+        provider("base_url = \"http://a\"\nhealth_check = \"hunter2\""),
+        provider("base_url = \"http://a\"\nheaders = \"hunter2\"\nlimits = \"hunter2\""),
         provider("api_key = \"hunter2\nbase_url = \"http://a\""),
         provider("api_key = hunter2\nbase_url = \"http://a\""),
     ];
