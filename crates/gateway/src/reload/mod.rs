@@ -90,20 +90,20 @@ impl Source {
         Ok(file)
     }
 
-    /// Reads it to the end of what there is to know: also where its files lie.
+    /// Reads it to the end of what there is to know: also by which names its files are reached.
     fn look(&self, env: cli::Env<'_>) -> Looked {
         let parts = RefCell::default();
         let file = self.read_noting(env, &parts);
         let made_of = parts.into_inner();
-        let folders = made_of.keys().flat_map(|path| watched::folders(path)).collect();
-        Looked { folders, read: file.map(|file| Read { made_of, file }) }
+        let names = made_of.keys().flat_map(|path| watched::on_the_way(path)).collect();
+        Looked { names, read: file.map(|file| Read { made_of, file }) }
     }
 }
 
 /// What a look at the files came to.
 struct Looked {
-    /// Where they are named, and where they lie.
-    folders: BTreeSet<PathBuf>,
+    /// How they are named, and each link on the way to them.
+    names: BTreeSet<PathBuf>,
     read: Result<Read, Vec<String>>,
 }
 
@@ -181,8 +181,8 @@ impl Reloader {
                 Some(order) = orders.recv() => (Trigger::Request, Some(order)),
                 () = watched.changed() => (Trigger::File, None),
             };
-            let Looked { folders, read } = self.look().await;
-            watched.follow(folders);
+            let Looked { names, read } = self.look().await;
+            watched.follow(names);
             if trigger == Trigger::File && self.is_known(&read, &refused) {
                 debug!("a file of the configuration was touched, and says what it said");
                 if read.is_ok() {
@@ -208,7 +208,7 @@ impl Reloader {
         let source = self.source.clone();
         let look = tokio::task::spawn_blocking(move || source.look(&|name| std::env::var(name).ok()));
         look.await.unwrap_or_else(|error| Looked {
-            folders: watched::folders(&self.source.path),
+            names: watched::on_the_way(&self.source.path),
             read: Err(vec![error.to_string()]),
         })
     }
