@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::support::{Gateway, Reply, file, question, send, soon};
+use crate::support::{Gateway, Reply, file, post, question, send, soon};
 
 /// A caller's key and its entry for the file.
 pub(crate) struct Made {
@@ -88,6 +88,11 @@ async fn a_caller_without_a_known_key_is_turned_away_before_its_body_is_read() {
     }
     let asked = ["us-east", "eu-west"].map(|region| gateway.world().received(region).unwrap().len());
     assert_eq!(asked.iter().sum::<usize>(), 5, "a stranger's request reaches nobody");
+    for path in ["chat/completions", "completions", "embeddings", "responses", "messages"] {
+        let head =
+            post(&format!("/v1/{path}"), "", "").replace("content-length: 0", "content-length: 100000");
+        assert_eq!(send(gateway.listen, &head).await.status, 401, "{path}: of the body nothing comes");
+    }
     assert_eq!(gateway.operate("GET", "/status", "").await.status, 200, "operators need no key");
     assert!(!gateway.log().contains(&made.key[3..]), "{}", gateway.log());
 }
@@ -128,7 +133,9 @@ async fn a_callers_key_never_goes_upstream() {
     for headers in [made.bearer(), format!("x-api-key: {key}\r\n"), format!("api-key: {key}\r\n")] {
         assert_eq!(gateway.ask(&headers).await.status, 200);
     }
-    for received in gateway.world().received("us-east").unwrap() {
+    let received = ["us-east", "eu-west"].map(|region| gateway.world().received(region).unwrap()).concat();
+    assert_eq!(received.len(), 3);
+    for received in received {
         assert_eq!(received.headers["authorization"], "Bearer sk-secret");
         let seen = format!("{:?}{:?}", received.headers, received.body);
         assert!(!seen.contains(&key[3..]), "{seen}");

@@ -312,6 +312,28 @@ async fn what_has_faults_is_refused_and_told() {
     assert_eq!(deck.gateway.ask("").await.status, 200);
 }
 
+/// **A signal takes what is written**, also where the watch hears of nothing: the file is written by another name of it. Fails if the signal is
+/// announced and the file is not read.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_signal_takes_what_is_written() {
+    let deck = Deck::new("").await;
+    let other = folder().join("other-name.toml");
+    fs::hard_link(&deck.path, &other).unwrap();
+    // The first looks are over: the one at the start, and the one at what came to be watched.
+    soon(async {
+        while deck.gateway.log().matches("was touched").count() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    fs::write(&other, deck.with("more")).unwrap();
+    deck.gateway.signal("HUP");
+    deck.serves("more").await;
+    deck.logs("the configuration is reloaded trigger=\"signal\"").await;
+    assert_eq!(deck.reloads("ok").await, 1);
+}
+
 /// **A touch is no reload.** A file that is written anew and says what it said is left alone.
 #[tokio::test]
 async fn a_touch_is_no_reload() {
