@@ -9,7 +9,7 @@ use outrigger::{
 use serde::de::IgnoredAny;
 
 use crate::{
-    auth::entry::{self, Entries},
+    auth::entry::{self, Entries, Entry},
     fleet::{self, FleetSettings},
     settings::Settings,
 };
@@ -80,7 +80,11 @@ impl File {
         if keys.is_empty() && has("keys") {
             warn(&["keys"], "there is no key in it, so callers need none");
         }
+        let unpriced: Vec<String> = config.unpriced_models().into_iter().map(str::to_owned).collect();
         for (name, entry) in &keys {
+            if let Some(free) = unbound(entry, &unpriced) {
+                warn(&["keys", name, "budget_usd"], &free);
+            }
             // What a fleet has been told outlives who told it.
             if entry.budget_usd.is_some() && settings.state_dir.is_empty() && fleet.is_none() {
                 warn(
@@ -128,6 +132,19 @@ fn keys(document: &Document<'_>, config: Option<&Config>) -> Result<Entries, Fau
     let entries = entry::read(document)?;
     let faults = entry::faults(&entries, config).into_iter().map(|fault| document.place(fault));
     Faults::of(faults.collect()).map_or(Ok(entries), Err)
+}
+
+/// What is to be known of a budget that some models do not draw on.
+fn unbound(entry: &Entry, unpriced: &[String]) -> Option<String> {
+    entry.budget_usd?;
+    let is_allowed = |name: &&String| entry.models.as_ref().is_none_or(|models| models.contains(name));
+    let free: Vec<String> = unpriced.iter().filter(is_allowed).map(|name| format!("`{name}`")).collect();
+    (!free.is_empty()).then(|| {
+        format!(
+            "it does not hold back what nobody counts: no price is known for a target of {}",
+            free.join(", ")
+        )
+    })
 }
 
 /// Where replicas share.
@@ -309,6 +326,37 @@ state_dir = ""
             said.contains("keys new") && said.contains("`${HASH}`") && !said.contains("secret"),
             "{said}"
         );
+    }
+
+    /// **A budget that does not bind says so.** Fails if a key that may ask a model without a price passes in silence.
+    #[test]
+    fn a_budget_that_some_models_do_not_draw_on_is_a_warning() {
+        let (priced, own) = ("gpt-4.1", "home-made");
+        let told = |models: &str, more: &str, model: &str| {
+            let (more, text) = (
+                format!("{models}\n{more}"),
+                CLIENT.replace("gpt-4.1\" }]\nrouting", &format!("{model}\" }}]\nrouting")),
+            );
+            let text =
+                text.replacen("[providers.a.", "[providers.a]\ndialect = \"openai\"\n[providers.a.", 1);
+            let text = format!("[server]\nstate_dir = \"/x\"\n{}{text}", key("a", &more));
+            let file = File::read(&text, "x.toml", &|_| None).unwrap();
+            file.warnings
+                .iter()
+                .map(ToString::to_string)
+                .filter(|said| said.contains("keys.a"))
+                .collect::<Vec<_>>()
+        };
+        let budget = "budget_usd = { amount = 5, every = \"1d\" }";
+        let said = told("", budget, own);
+        let expected = "x.toml:6:1: keys.a.budget_usd: it does not hold back what nobody counts: no price is known for a target of `far`";
+        assert_eq!(said, [expected]);
+        assert_eq!(told("models = [\"chat\", \"far\"]", budget, own).len(), 1);
+        for (models, more, model) in
+            [("models = [\"chat\"]", budget, own), ("", "", own), ("", budget, priced)]
+        {
+            assert!(told(models, more, model).is_empty(), "{models} {more} {model}");
+        }
     }
 
     #[test]

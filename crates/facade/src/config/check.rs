@@ -242,30 +242,37 @@ impl<'c> Names<'c> {
     }
 
     fn prices(&mut self) {
-        let table = PriceTable::builtin();
-        // Whether it has a price at all, in whatever year: late enough that no row is still to come.
-        let late = SystemTime::UNIX_EPOCH + Duration::from_secs(200 * 365 * 24 * 60 * 60);
         let mut told = HashSet::new();
-        for (name, model) in &self.config.models {
-            for (index, target) in model.targets.iter().enumerate() {
-                let providers = self.config.providers.iter().filter(|(name, _)| *name == target.provider);
-                let unpriced = target.price.is_none()
-                    && providers.flat_map(|(_, provider)| places_of(target, provider)).any(|(_, region)| {
-                        table.price(&target.model, region.base_url.host_str(), late).is_none()
-                    });
-                if unpriced && told.insert((&target.provider, &target.model)) {
-                    let path = Path::new(["models", name, "targets"]).index(index);
-                    let message = format!(
-                        "no price is known for `{}`: its cost is null, and it is last in `cheapest`",
-                        target.model
-                    );
-                    let help =
-                        "add `price = { input = ..., output = ... }`, USD per million tokens".to_owned();
-                    self.warnings.push(Fault::new(path, message).help(help));
-                }
+        for (name, index, target) in unpriced(self.config) {
+            if told.insert((&target.provider, &target.model)) {
+                let path = Path::new(["models", name, "targets"]).index(index);
+                let message = format!(
+                    "no price is known for `{}`: its cost is null, and it is last in `cheapest`",
+                    target.model
+                );
+                let help = "add `price = { input = ..., output = ... }`, USD per million tokens".to_owned();
+                self.warnings.push(Fault::new(path, message).help(help));
             }
         }
     }
+}
+
+/// The targets of which no price is known at one of their places: each with its model and its number there.
+pub(super) fn unpriced(config: &Config) -> Vec<(&str, usize, &Target)> {
+    let table = PriceTable::builtin();
+    // Whether it has a price at all, in whatever year: late enough that no row is still to come.
+    let late = SystemTime::UNIX_EPOCH + Duration::from_secs(200 * 365 * 24 * 60 * 60);
+    let is_unpriced = |target: &Target| {
+        let providers = config.providers.iter().filter(|(name, _)| *name == target.provider);
+        target.price.is_none()
+            && providers
+                .flat_map(|(_, provider)| places_of(target, provider))
+                .any(|(_, region)| table.price(&target.model, region.base_url.host_str(), late).is_none())
+    };
+    let targets = config.models.iter().flat_map(|(name, model)| {
+        model.targets.iter().enumerate().map(|(index, target)| (name.as_str(), index, target))
+    });
+    targets.filter(|(_, _, target)| is_unpriced(target)).collect()
 }
 
 /// The names of the provider's regions that a target uses.

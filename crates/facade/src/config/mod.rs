@@ -147,6 +147,14 @@ impl Config {
             None => Ok(warnings),
         }
     }
+
+    /// The models with a target of which no price is known, neither its own nor the built-in table's: a call of theirs may cost
+    /// what nobody counts.
+    pub fn unpriced_models(&self) -> Vec<&str> {
+        let mut models: Vec<&str> = check::unpriced(self).into_iter().map(|(model, ..)| model).collect();
+        models.dedup();
+        models
+    }
 }
 
 /// A table left at its defaults becomes the configuration's.
