@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use crate::{
     auth::entry::{self, Entries, Entry},
     fleet::{self, FleetSettings},
-    settings::Settings,
+    settings::{self, Settings},
 };
 
 /// The tables that are not the client's.
@@ -27,8 +27,10 @@ pub(crate) struct File {
     pub(crate) keys: Entries,
     /// Where replicas share, if they do.
     pub(crate) fleet: Option<FleetSettings>,
-    /// The listener that the file alone leaves open to the network by mistake. A flag may choose another one.
+    /// The listener that the file alone leaves open to the network by mistake, or no port of its own. A flag may choose another one.
     pub(crate) open_listen: Option<Fault>,
+    /// What is to be known of the operators' listener of the file alone. The same holds of it.
+    pub(crate) open_admin: Option<Warning>,
 }
 
 impl File {
@@ -51,14 +53,12 @@ impl File {
         files: &dyn Fn(&std::path::Path) -> io::Result<String>,
     ) -> Result<Self, Faults> {
         let document = Document::parse_with(text, name, env, files)?;
-        let server = document.table::<Settings>("server");
+        let server = server(&document);
         let client = Config::from_document(&document, &OTHERS);
         let keys = keys(&document, client.as_ref().ok().map(|(config, _)| config));
         let fleet = fleet(&document);
         let (settings, keys, fleet, (mut config, mut warnings)) = match (server, keys, fleet, client) {
-            (Ok(settings), Ok(keys), Ok(fleet), Ok(client)) => {
-                (settings.unwrap_or_default(), keys, fleet, client)
-            }
+            (Ok(settings), Ok(keys), Ok(fleet), Ok(client)) => (settings, keys, fleet, client),
             (settings, keys, fleet, client) => {
                 let faults = [settings.err(), keys.err(), fleet.err(), client.err()].into_iter().flatten();
                 // One of the four is a fault, or the arm above had been taken.
@@ -99,10 +99,11 @@ impl File {
             warn(&["server", "region"], "no provider has a region of this name, so none is preferred");
         }
         warnings.sort_by_key(|warning| warning.place.as_ref().map(|place| (place.line, place.column)));
-        let file = Self { settings, keys, fleet, config, warnings, open_listen: None };
-        let place = |message| document.place(Fault::new(Path::new(["server", "listen"]), message));
-        let open_listen = file.may_serve().err().map(place);
-        Ok(Self { open_listen, ..file })
+        let file = Self { settings, keys, fleet, config, warnings, open_listen: None, open_admin: None };
+        let place = |key, message| document.place(Fault::new(Path::new(["server", key]), message));
+        let open_listen = file.may_serve().err().map(|message| place("listen", message));
+        let open_admin = settings::open_admin(file.settings.admin).map(|message| place("admin", message));
+        Ok(Self { open_listen, open_admin, ..file })
     }
 
     /// What forbids to serve, once flags have been laid over the file.
@@ -125,6 +126,13 @@ impl File {
         }
         self.may_serve()
     }
+}
+
+/// `[server]`, or its defaults.
+fn server(document: &Document<'_>) -> Result<Settings, Faults> {
+    let settings = document.table::<Settings>("server")?.unwrap_or_default();
+    let faults = settings.faults().into_iter().map(|fault| document.place(fault));
+    Faults::of(faults.collect()).map_or(Ok(settings), Err)
 }
 
 /// The callers' keys of a document. Their models are looked for where the client's configuration could be read.
@@ -357,6 +365,28 @@ state_dir = ""
         {
             assert!(told(models, more, model).is_empty(), "{models} {more} {model}");
         }
+    }
+
+    /// **Who reaches the admin port from elsewhere needs no key**, which whoever checks the file is told.
+    #[test]
+    fn an_open_admin_port_is_a_warning() {
+        assert!(read("").unwrap().open_admin.is_none());
+        let said = read("[server]\nadmin = \"0.0.0.0:8081\"").unwrap().open_admin.unwrap().to_string();
+        assert!(
+            said.starts_with("x.toml:2:9: server.admin: the admin port 0.0.0.0:8081 can be reached"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn one_port_for_both_is_a_fault_and_so_is_what_cannot_run() {
+        let file = read("[server]\nlisten = \"127.0.0.1:8081\"").unwrap();
+        let said = file.open_listen.unwrap().to_string();
+        assert!(said.starts_with("x.toml:2:10: server.listen: ") && said.contains("two ports"), "{said}");
+        let faults =
+            read("[server]\nmax_concurrent = 0\nhosts = [\"a\", \"https://x\"]").unwrap_err().to_string();
+        assert!(faults.contains("x.toml:2:18: server.max_concurrent: "), "{faults}");
+        assert!(faults.contains("x.toml:3:15: server.hosts[1]: "), "{faults}");
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn server() -> Value {
                 size("A plain answer at most that is held until it is whole.", default.max_held_answer),
             ),
             ("max_buffered", size("Bodies of all requests together at most.", default.max_buffered)),
-            ("max_concurrent", or(whole("Requests at once at most.", 0, u32::MAX), default.max_concurrent)),
+            ("max_concurrent", or(whole("Requests at once at most.", 1, u32::MAX), default.max_concurrent)),
             (
                 "max_connections",
                 or(whole("Connections of callers at once at most.", 1, u32::MAX), default.max_connections),

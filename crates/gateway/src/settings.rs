@@ -7,11 +7,16 @@ use std::{
     time::Duration,
 };
 
+use humantime::format_duration;
+use outrigger::config::{Fault, LONGEST, Path};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::listener::Limits;
 
 const MIB: u64 = 1 << 20;
+
+/// The least bound of a head: what SDKs send with a key and a path fits in.
+const LEAST_HEAD: Size = Size(1 << 10);
 
 /// The table `[server]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -129,9 +134,53 @@ impl Settings {
         fixed.into_iter().filter(|(_, same)| !same).map(|(key, _)| key).collect()
     }
 
+    /// What leaves no room or no time for any request, and what no request can be called by.
+    pub(crate) fn faults(&self) -> Vec<Fault> {
+        let path = |key| Path::new(["server", key]);
+        let none = Size(0);
+        let sizes = [
+            ("max_body", self.max_body, none),
+            ("max_buffered", self.max_buffered, none),
+            ("max_head", self.max_head, LEAST_HEAD),
+        ];
+        let counts = [("max_concurrent", self.max_concurrent), ("max_connections", self.max_connections)];
+        let times = [
+            ("header_timeout", self.header_timeout),
+            ("body_timeout", self.body_timeout),
+            ("idle_timeout", self.idle_timeout),
+            ("stall_timeout", self.stall_timeout),
+        ];
+        let longest = [("drain", self.drain), ("early_status", self.early_status.0.unwrap_or_default())];
+        let sizes = sizes.into_iter().filter(|&(_, size, least)| size.0 < least.0.max(1)).map(
+            |(key, size, least)| {
+                let least = if least == none { "1B".to_owned() } else { least.written() };
+                Fault::new(
+                    path(key),
+                    format!("expected a size of at least {least}, found {}", size.written()),
+                )
+            },
+        );
+        let counts = counts.into_iter().filter(|&(_, count)| count == 0);
+        let counts =
+            counts.map(|(key, _)| Fault::new(path(key), "expected a whole number of at least 1, found 0"));
+        let zeros = times.into_iter().filter(|(_, time)| time.is_zero());
+        let zeros = zeros.map(|(key, _)| Fault::new(path(key), "a duration of zero leaves no time"));
+        let long = times.into_iter().chain(longest).filter(|&(_, time)| time > LONGEST).map(|(key, time)| {
+            Fault::new(path(key), format!("{} is above the longest, 365 days", format_duration(time)))
+        });
+        let hosts = self.hosts.iter().enumerate().filter(|(_, host)| !is_host(host)).map(|(index, _)| {
+            let wrong = "expected the name of a host, without scheme, port and path";
+            Fault::new(path("hosts").index(index), wrong)
+        });
+        sizes.chain(counts).chain(zeros).chain(long).chain(hosts).collect()
+    }
+
     /// Why callers must not come in where they would, if so.
     pub(crate) fn forbids_listen(&self, has_keys: bool) -> Option<String> {
-        let listen = self.listen;
+        let Self { listen, admin, .. } = *self;
+        if are_one(listen, admin) {
+            return Some(format!("{listen} and the admin address, {admin}, are one; give them two ports"));
+        }
         (!listen.ip().is_loopback() && !has_keys && !self.allow_open).then(|| {
             format!(
                 "{listen} can be reached from other machines, and callers have no keys; make them with `outrigger keys \
@@ -141,9 +190,32 @@ impl Settings {
     }
 }
 
+/// Whether two addresses cannot both be bound: the same port, of the same machine's or of all of them.
+fn are_one(one: SocketAddr, other: SocketAddr) -> bool {
+    let takes =
+        |all: SocketAddr, one: SocketAddr| all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+    one.port() != 0
+        && one.port() == other.port()
+        && (one.ip() == other.ip() || takes(one, other) || takes(other, one))
+}
+
+fn is_host(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}
+
+/// What is to be known of an admin address that other machines reach: whoever does needs no key.
+pub(crate) fn open_admin(admin: SocketAddr) -> Option<String> {
+    (!admin.ip().is_loopback()).then(|| {
+        format!(
+            "the admin port {admin} can be reached from other machines and has no keys; who reaches it can read and \
+             change how this process stands. Keep it behind a firewall, or listen on 127.0.0.1"
+        )
+    })
+}
+
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let expected = "an address and its port, such as \"127.0.0.1:8080\"";
+    let expected = "an address and its port, and no name: \"127.0.0.1:8080\" is this machine's";
     text.parse().map_err(|_| de::Error::invalid_value(de::Unexpected::Str(&text), &expected))
 }
 
@@ -246,6 +318,53 @@ mod tests {
         let mut kept = changed;
         kept.keep_what_is_fixed(&start);
         assert_eq!(kept, Settings { max_body: Size(1), ..start });
+    }
+
+    /// **What cannot run is no setting.** Fails if a bound that lets nothing through passes.
+    #[test]
+    fn what_leaves_no_room_or_time_is_a_fault() {
+        let check = |table: &str, expected: &[&str]| {
+            let settings: Settings = toml::from_str(table).unwrap();
+            let told: Vec<String> = settings.faults().iter().map(ToString::to_string).collect();
+            assert_eq!(told, expected, "{table}");
+        };
+        check("", &[]);
+        check("max_held_answer = \"0B\"\ndrain = \"0s\"\nmax_head = \"1KiB\"", &[]);
+        check("hosts = [\"gateway\", \"a_b.example.\", \"10.0.0.7\"]\nmax_body = \"1B\"", &[]);
+        for key in ["max_body", "max_buffered"] {
+            let expected = format!("server.{key}: expected a size of at least 1B, found 0B");
+            check(&format!("{key} = \"0KiB\""), &[&expected]);
+        }
+        check("max_head = \"1023B\"", &["server.max_head: expected a size of at least 1KiB, found 1023B"]);
+        for key in ["max_concurrent", "max_connections"] {
+            let expected = format!("server.{key}: expected a whole number of at least 1, found 0");
+            check(&format!("{key} = 0"), &[&expected]);
+        }
+        for key in ["header_timeout", "body_timeout", "idle_timeout", "stall_timeout"] {
+            let expected = format!("server.{key}: a duration of zero leaves no time");
+            check(&format!("{key} = \"0s\""), &[&expected]);
+        }
+        for key in ["header_timeout", "drain", "early_status"] {
+            let expected = format!("server.{key}: 1year is above the longest, 365 days");
+            check(&format!("{key} = \"1year\""), &[&expected]);
+        }
+        let wrong = [0, 1, 2, 3].map(|index| {
+            format!("server.hosts[{index}]: expected the name of a host, without scheme, port and path")
+        });
+        let wrong: Vec<&str> = wrong.iter().map(String::as_str).collect();
+        check("hosts = [\"\", \"a b\", \"https://x\", \"x:80\"]", &wrong);
+    }
+
+    /// **Two listeners need two addresses.** Fails if a pair passes that the system does not bind.
+    #[test]
+    fn one_address_is_not_two() {
+        let check = |listen: &str, admin: &str| are_one(listen.parse().unwrap(), admin.parse().unwrap());
+        assert!(check("127.0.0.1:80", "127.0.0.1:80"));
+        assert!(check("0.0.0.0:80", "127.0.0.1:80") && check("127.0.0.1:80", "0.0.0.0:80"));
+        assert!(check("[::]:80", "127.0.0.1:80"));
+        assert!(!check("127.0.0.1:0", "127.0.0.1:0"), "the system chooses two");
+        assert!(!check("127.0.0.1:80", "127.0.0.1:81") && !check("127.0.0.1:80", "10.0.0.7:80"));
+        assert!(!check("0.0.0.0:80", "[::1]:80"));
     }
 
     #[test]

@@ -36,7 +36,7 @@ struct Verdict<'a> {
     file: &'a str,
     ok: bool,
     faults: &'a [Fault],
-    warnings: &'a [Fault],
+    warnings: Vec<&'a Fault>,
     /// What was found where; absent unless it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoints: Option<Vec<Finding>>,
@@ -53,10 +53,10 @@ pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
         Err(Failed(message)) if args.json => Err(Fault::new(Path::default(), message).into()),
         Err(failed) => return Err(failed),
     };
-    let (faults, warnings): (&[Fault], &[Fault]) = match &checked {
-        // What `serve` would refuse is not sound.
-        Ok(file) => (file.open_listen.as_slice(), &file.warnings),
-        Err(faults) => (faults.as_slice(), &[]),
+    let (faults, warnings): (&[Fault], Vec<&Fault>) = match &checked {
+        // What `serve` would refuse is not sound, and what it warns of is said.
+        Ok(file) => (file.open_listen.as_slice(), file.open_admin.iter().chain(&file.warnings).collect()),
+        Err(faults) => (faults.as_slice(), Vec::new()),
     };
     let endpoints = match &checked {
         Ok(file) if args.probe => Some(block_on(probe(&file.config, args.timeout))?),
@@ -94,7 +94,7 @@ impl Verdict<'_> {
         for fault in self.faults {
             out::result(fault);
         }
-        for warning in self.warnings {
+        for warning in &self.warnings {
             out::result(format_args!("{}: {warning}", paint.odd("warning")));
         }
         for finding in self.endpoints.iter().flatten() {

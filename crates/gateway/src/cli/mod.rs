@@ -28,7 +28,10 @@ use clap::{FromArgMatches as _, Parser, Subcommand};
 
 use tracing::Level;
 
-use crate::log::{self, beside};
+use crate::{
+    log::{self, beside},
+    settings::open_admin,
+};
 
 /// Looks up a variable of the environment.
 pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -140,14 +143,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Says it when a port without keys is open to the network.
 fn warn_of_open_admin(admin: SocketAddr) {
-    if !admin.ip().is_loopback() {
-        beside::tell(
-            Level::WARN,
-            format_args!(
-                "the admin port {admin} can be reached from other machines and has no keys; who reaches it can read and \
-             change how this process stands. Keep it behind a firewall, or listen on 127.0.0.1"
-            ),
-        );
+    if let Some(open) = open_admin(admin) {
+        beside::tell(Level::WARN, open);
     }
 }
 

@@ -73,6 +73,8 @@ async fn a_value_out_of_range_names_its_key() {
     for (server, word) in [
         ("max_body = \"32\"", "MiB"),
         ("listen = \"nowhere\"", "an address and its port"),
+        ("listen = \"localhost:8080\"", "\"127.0.0.1:8080\" is this machine's"),
+        ("max_concurrent = 0", "at least 1"),
         ("drain = \"soon\"", "server.drain"),
         ("early_status = \"soon\"", "off"),
         ("early_status = \"5ms\"", "100ms"),
@@ -145,6 +147,21 @@ async fn check_finds_what_serve_would_refuse() {
     assert!(run.out.contains(".toml:2:10: server.listen: ") && run.out.contains("allow_open"), "{}", run.out);
     let meant = check(&format!("[server]\nlisten = \"0.0.0.0:0\"\nallow_open = true\n{SOUND}"), &[]).await;
     assert_eq!(meant.code, Some(0), "{}", meant.out);
+}
+
+/// **What `serve` warns of, `check` does too**, in both forms.
+#[tokio::test]
+async fn check_tells_of_an_open_admin_port() {
+    let text = format!("[server]\nadmin = \"0.0.0.0:0\"\n{SOUND}");
+    let told = check(&text, &[]).await;
+    assert_eq!(told.code, Some(0), "{}", told.out);
+    assert!(
+        told.out.contains(".toml:2:9: server.admin: the admin port") && told.out.contains("1 warning"),
+        "{}",
+        told.out
+    );
+    let json: Value = serde_json::from_str(&check(&text, &["--json"]).await.out).unwrap();
+    assert_eq!(json["warnings"][0]["path"], "server.admin");
 }
 
 #[tokio::test]
