@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a helper of tests fails by panic, as they do")]
 
+#[path = "config/authorities.rs"]
+mod authorities;
 #[path = "config/azure.rs"]
 mod azure;
 #[path = "config/code.rs"]

@@ -60,6 +60,9 @@ pub struct Pool {
     pub connections: NonZeroU16,
     /// PEM file of certificate authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// Which content of `ca_file` is meant. The file is read when the pool is made, so one that was written anew is another pool's, by
+    /// another number here.
+    pub ca_edition: u64,
     /// Proxy to go through. Absent: a direct connection, whatever the environment says.
     pub proxy: Option<Url>,
 }
@@ -72,6 +75,7 @@ impl fmt::Debug for Pool {
             .field("connect_timeout", &self.connect_timeout)
             .field("connections", &self.connections)
             .field("ca_file", &self.ca_file)
+            .field("ca_edition", &self.ca_edition)
             .field("proxy", &self.proxy.as_ref().and_then(Url::host_str))
             .finish()
     }
@@ -85,6 +89,7 @@ impl Pool {
             connect_timeout: Duration::from_secs(2),
             connections: NonZeroU16::MIN,
             ca_file: None,
+            ca_edition: 0,
             proxy: None,
         }
     }

@@ -94,6 +94,26 @@ async fn an_authority_that_nobody_named_is_not_trusted() {
     assert_eq!((error.kind(), error.sent()), (ErrorKind::Tls, Sent::No), "{error:?}");
 }
 
+/// **Authorities that were written anew are another pool's.** Fails if a pool of another edition is served by the connections, and
+/// the trust, of the one before.
+#[tokio::test]
+async fn another_edition_of_a_ca_file_is_trusted_anew() {
+    let mut upstream = Secure::start("rotated").await;
+    let others = Secure::start("others").await.ca_file;
+    let own = std::fs::read(&upstream.ca_file).expect("written above");
+    std::fs::copy(&others, &upstream.ca_file).expect("a writable folder");
+    let transport = ReqwestTransport::new();
+    let error = transport.send(upstream.request()).await.expect_err("a stranger");
+    assert_eq!(error.kind(), ErrorKind::Tls);
+    std::fs::write(&upstream.ca_file, own).expect("a writable folder");
+    let mut request = upstream.request();
+    Arc::make_mut(&mut request.pool).ca_edition = 1;
+    let client = tokio::spawn(async move { transport.send(request).await });
+    let (_request, mut respond) = upstream.streams.recv().await.expect("a stream");
+    respond.send_response(http::Response::new(()), true).expect("an open stream");
+    assert_eq!(client.await.expect("no panic").expect("an answer").status, StatusCode::OK);
+}
+
 #[tokio::test]
 async fn a_refused_stream_sent_nothing_and_is_not_retried() {
     let mut upstream = Secure::start("refusing").await;

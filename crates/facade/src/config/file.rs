@@ -3,7 +3,7 @@
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
-    Config, Document, Faults, Model, Target, Warning, check,
+    Config, Document, Faults, Model, Target, Warning, authorities, check,
     fault::{Fault, Path, Step},
     nearest, provider_table,
     read::Keys,
@@ -44,7 +44,7 @@ pub(super) fn config(document: &Document<'_>, others: &[&str]) -> Result<(Config
         let help = nearest::help(key, known.iter().copied());
         tables.fault(Fault::new(Path::new([key]), "unknown table").help(help));
     }
-    let config = Config {
+    let mut config = Config {
         timeouts: tables.read(&["timeouts"]).unwrap_or_default(),
         retry: tables.read(&["retry"]).unwrap_or_default(),
         hedge: tables.read(&["hedge"]).unwrap_or_default(),
@@ -71,6 +71,9 @@ pub(super) fn config(document: &Document<'_>, others: &[&str]) -> Result<(Config
         let (wrong, odd) = check::names(&config);
         faults.extend(wrong.into_iter().map(place));
         warnings.extend(odd.into_iter().map(place));
+    }
+    if names_are_sound {
+        faults.extend(authorities::read(&mut config, document.files()).into_iter().map(place));
     }
     if numbers_are_sound {
         let (wrong, odd) = check::numbers(&config);

@@ -1,4 +1,4 @@
-//! The one place where the configuration touches the file system: `file:/path` values. Whoever reads a
+//! The one place where the configuration touches the file system: `file:/path` values and `ca_file`. Whoever reads a
 //! configuration elsewhere hands in a function of their own.
 
 use std::{
@@ -7,10 +7,10 @@ use std::{
     path::Path,
 };
 
-/// The longest file that a value may be: far above any key or certificate.
-const MOST_BYTES: u64 = 64 * 1024;
+/// The longest file that a value may be: far above any key, and four times what a system's bundle of authorities takes.
+const MOST_BYTES: u64 = 1024 * 1024;
 
-/// Reads a text file of at most 64 KiB, for `file:/path` values.
+/// Reads a text file of at most 1 MiB, for `file:/path` values and `ca_file`.
 ///
 /// # Errors
 /// It is not there, is not to be read, is no regular file (a pipe would be waited for), is too long, or is
@@ -22,7 +22,7 @@ pub fn read_file(path: &Path) -> io::Result<String> {
     let mut content = String::new();
     File::open(path)?.take(MOST_BYTES + 1).read_to_string(&mut content)?;
     if content.len() as u64 > MOST_BYTES {
-        return Err(io::Error::other("it is over 64 KiB"));
+        return Err(io::Error::other("it is over 1 MiB"));
     }
     Ok(content)
 }

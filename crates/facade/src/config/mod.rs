@@ -17,6 +17,7 @@
 //! # Ok::<(), outrigger::config::Faults>(())
 //! ```
 
+mod authorities;
 mod check;
 mod fault;
 mod file;

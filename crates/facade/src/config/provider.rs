@@ -149,6 +149,9 @@ pub struct Region {
     pub api_version: Option<String>,
     /// PEM file of certificate authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// Which content of `ca_file` is meant: where this number is another one after a reload, connections are made anew, and trust
+    /// what the file says by then. Reading a configuration from a file sets it.
+    pub ca_edition: u64,
     /// Proxy to go through. Absent: a direct connection, whatever the environment says.
     pub proxy: Option<Url>,
     /// How many HTTP/2 connections to spread over. Default 1.
@@ -167,6 +170,7 @@ impl Region {
             headers: Vec::new(),
             api_version: None,
             ca_file: None,
+            ca_edition: 0,
             proxy: None,
             connections: NonZeroU16::MIN,
             limits: Limits::default(),
@@ -184,6 +188,7 @@ impl fmt::Debug for Region {
             .field("headers", &self.headers)
             .field("api_version", &self.api_version)
             .field("ca_file", &self.ca_file)
+            .field("ca_edition", &self.ca_edition)
             .field("proxy", &self.proxy.as_ref().map(shown))
             .field("connections", &self.connections)
             .field("limits", &self.limits)

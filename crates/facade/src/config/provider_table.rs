@@ -97,7 +97,8 @@ enum Hosts<'p> {
 impl RegionTable {
     fn at(self, base_url: Url) -> Region {
         let Self { api_key, weight, headers, api_version, ca_file, proxy, connections, limits, .. } = self;
-        Region { base_url, api_key, weight, headers, api_version, ca_file, proxy, connections, limits }
+        let region = Region::new(base_url);
+        Region { api_key, weight, headers, api_version, ca_file, proxy, connections, limits, ..region }
     }
 
     /// The region, which is called `name` and stands at `path`.

@@ -28,6 +28,8 @@ type Elsewhere<'a> = (Env<'a>, Files<'a>);
 pub struct Document<'a> {
     name: String,
     text: &'a str,
+    /// Reads the files that values name.
+    files: Files<'a>,
     /// Where each line begins.
     lines: Vec<usize>,
     root: DeTable<'a>,
@@ -54,7 +56,8 @@ impl<'a> Document<'a> {
         Self::parse_with(text, name, env, &read_file)
     }
 
-    /// Parses a file without touching anything but its arguments: `files` reads those that values name.
+    /// Parses a file without touching anything but its arguments: `files` reads those that values name, some of them when the table
+    /// they stand in is read.
     ///
     /// A variable that is not set, and a file that cannot be read or is empty, is a fault of the table it
     /// stands in, told when that is read.
@@ -66,11 +69,12 @@ impl<'a> Document<'a> {
         text: &'a str,
         name: &str,
         env: &dyn Fn(&str) -> Option<String>,
-        files: &dyn Fn(&std::path::Path) -> std::io::Result<String>,
+        files: &'a dyn Fn(&std::path::Path) -> std::io::Result<String>,
     ) -> Result<Self, Faults> {
         let mut document = Self {
             name: name.to_owned(),
             text,
+            files,
             lines: Vec::new(),
             root: DeTable::new(),
             marks: Marks::default(),
@@ -116,6 +120,11 @@ impl<'a> Document<'a> {
     pub fn place(&self, fault: Fault) -> Fault {
         let offset = self.find(fault.path.steps()).map_or(0, |(_, offset)| offset);
         self.placed((offset, fault))
+    }
+
+    /// Reads the files that values name.
+    pub(super) const fn files(&self) -> Files<'a> {
+        self.files
     }
 
     /// Names of the tables at the top, with where they are, in the order of the file.

@@ -266,6 +266,7 @@ impl Endpoint {
         pool.connect_timeout = timeouts.connect;
         pool.connections = region.connections;
         pool.ca_file.clone_from(&region.ca_file);
+        pool.ca_edition = region.ca_edition;
         pool.proxy.clone_from(&region.proxy);
         let mut headers = HeaderMap::new();
         if provider.dialect == Dialect::Anthropic {

@@ -156,7 +156,9 @@ fn what_a_provider_says_holds_for_regions_that_say_nothing_else() {
         ca_file = "/etc/ca.pem"
         [providers.p.regions.two]
         base_url = "http://two.example/v1""#;
-    let (config, _) = read(text).unwrap();
+    let files = |_: &std::path::Path| Ok("-----BEGIN CERTIFICATE-----".to_owned());
+    let document = Document::parse_with(text, "outrigger.toml", &|_| None, &files).unwrap();
+    let (config, _) = Config::from_document(&document, &[]).unwrap();
     let provider = &config.providers[0].1;
     let [(_, one), (_, two)] = provider.regions.as_slice() else { panic!("{provider:?}") };
     assert_eq!((one.weight.to_string(), two.weight.to_string()), ("0.5".to_owned(), "2".to_owned()));

@@ -266,6 +266,25 @@ async fn a_secret_that_changes_in_its_file_is_taken() {
     fs::remove_dir_all(folder).unwrap();
 }
 
+/// **Authorities that change in their file are taken**, as secrets are. Fails if `ca_file` is not watched, or if one that is none any more is.
+#[tokio::test]
+async fn authorities_that_change_in_their_file_are_taken() {
+    let authorities = folder().join("ca.pem");
+    let pem = "-----BEGIN CERTIFICATE-----\n";
+    fs::write(&authorities, pem).unwrap();
+    let more = format!(
+        "[providers.p]\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\nca_file = \"{}\"\n",
+        authorities.display()
+    );
+    let deck = Deck::new(&more).await;
+    replace(&authorities, &pem.repeat(2));
+    deck.counted(1).await;
+    deck.logs(&format!("changed=\"{}\"", authorities.display())).await;
+    replace(&authorities, "nothing");
+    deck.logs("no certificate is in the file").await;
+    assert_eq!(deck.reloads("ok").await, 1);
+}
+
 /// **What has faults is refused, and everybody is told**: who asked, with line and column, the metrics, the log and those who listen.
 /// Callers are served as before; and a file that is mended is taken.
 #[tokio::test]

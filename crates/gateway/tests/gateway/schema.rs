@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 use jsonschema::Validator;
 use serde_json::Value;
 
-use crate::commands::{check, run};
+use crate::{
+    commands::{check, run},
+    support::file,
+};
 
 /// The page that editors are pointed at.
 const PAGE: &str = include_str!("../../../../docs/config.schema.json");
@@ -107,6 +110,7 @@ async fn an_unknown_key_is_refused_by_both_in_every_table() {
 async fn every_form_of_a_value_is_taken_by_both() {
     let sound = "[providers.a]\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n\
                  [models.chat]\ntargets = [{ provider = \"a\", model = \"gpt-4.1\" }]\n";
+    let authorities = file("-----BEGIN CERTIFICATE-----\n").display().to_string();
     let forms = [
         "[timeouts]\nidle = \"1m 30s\"\nfirst_token = \"1.5s\"\nanswer = \"2 minutes\"\nconnect = \"500ms\"",
         "[timeouts]\nidle = \"${NO:-7s}\"\nfirst_token = \"${NO:-auto}\"",
@@ -120,11 +124,11 @@ async fn every_form_of_a_value_is_taken_by_both() {
          half_open_rate = { success_rate_below = 0.5 }\ntrial_lease = \"9s\"\nhalf_open_max_stay = \"9s\"",
         "[providers.b]\npreset = \"openai\"\nregions.us = {}\nregions.tokyo = { preset = \"jp\", connections = 2 }",
         "[providers.b]\npreset = { name = \"alibaba\", workspace = \"ws\" }\nregions.us-east-1 = { weight = 2 }",
-        "[providers.b]\npreset = \"${NO:-groq}\"\nheaders = { x-team = \"${NO:-a}\" }\nca_file = \"/ca.pem\"",
+        "[providers.b]\npreset = \"${NO:-groq}\"\nheaders = { x-team = \"${NO:-a}\" }\nca_file = \"CA_FILE\"",
         "[providers.b]\ndialect = \"${NO:-azure}\"\nbase_url = \"http://127.0.0.1:2/openai\"\napi_version = \"2024-10-21\"",
     ];
     for form in forms {
-        let text = format!("{sound}{form}\n");
+        let text = format!("{sound}{form}\n").replace("CA_FILE", &authorities);
         assert_eq!(faults(&text), "", "{text}");
         let run = check(&text, &[]).await;
         assert_eq!(run.code, Some(0), "{text}{}", run.out);
