@@ -123,6 +123,7 @@ async fn progress(play: &Play, stage: &Stage, start: Instant, [ours, theirs]: [&
     }
     let second = Duration::from_secs(1);
     let mut ticks = interval_at(start + second, second);
+    let mut told = Told::default();
     loop {
         let elapsed = (ticks.tick().await - start).min(play.length);
         let act = act_at(&play.scenario.acts, elapsed).and_then(|act| play.scenario.acts.get(act));
@@ -131,9 +132,39 @@ async fn progress(play: &Play, stage: &Stage, start: Instant, [ours, theirs]: [&
         let (requests, lost, p99) = (ours.requests(), ours.failed + ours.truncated, ours.percentile_ms(99));
         let naive = theirs.failed + theirs.truncated;
         let seconds = elapsed.as_secs();
-        out::note(format_args!(
+        let line = format!(
             "{seconds:>4} s  {act:<25}  {requests:>6} requests  {lost:>3} failed (naive {naive:>4})  p99 {p99:>7} ms  {}",
             stage.troubles()
-        ));
+        );
+        if let Some(news) = told.news(line) {
+            out::note(news);
+        }
+    }
+}
+
+/// The line that was told last.
+#[derive(Debug, Default)]
+struct Told(String);
+
+impl Told {
+    /// The line, unless it is the last one again: while the last callers wait for their answers, nothing moves.
+    fn news(&mut self, line: String) -> Option<&str> {
+        (line != self.0).then(|| {
+            self.0 = line;
+            self.0.as_str()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_told_once_while_nothing_moves() {
+        let mut told = Told::default();
+        let lines = ["7 s", "8 s", "8 s", "8 s", "8 s, 1 failed", "8 s"].map(str::to_owned);
+        let news: Vec<_> = lines.into_iter().filter_map(|line| told.news(line).map(str::to_owned)).collect();
+        assert_eq!(news, ["7 s", "8 s", "8 s, 1 failed", "8 s"]);
     }
 }
