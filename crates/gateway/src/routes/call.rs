@@ -178,6 +178,7 @@ impl Failure {
 /// The whole body, and a place among those who are served.
 async fn receive(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<(Bytes, Seat), ApiError> {
     must_be_json(headers)?;
+    must_be_plain(headers)?;
     let settings = gateway.live.settings();
     let mut seat = gateway.live.load.enter().ok_or_else(ApiError::overloaded)?;
     let body = tokio::select! {
@@ -256,10 +257,18 @@ fn must_be_json(headers: &HeaderMap) -> Result<(), ApiError> {
     if headers.get(header::CONTENT_TYPE).is_some_and(essence) {
         return Ok(());
     }
-    Err(ApiError::caller(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "unsupported_media_type",
-        "the content-type must be application/json",
-    )
-    .at("content-type"))
+    Err(unsupported("the content-type must be application/json").at("content-type"))
+}
+
+/// A body that is packed cannot be read here.
+fn must_be_plain(headers: &HeaderMap) -> Result<(), ApiError> {
+    let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().all(is_plain) {
+        return Ok(());
+    }
+    Err(unsupported("the content-encoding must be identity, or absent").at("content-encoding"))
+}
+
+fn unsupported(message: &str) -> ApiError {
+    ApiError::caller(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
 }

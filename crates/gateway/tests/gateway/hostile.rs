@@ -56,6 +56,23 @@ async fn a_form_of_a_web_page_is_not_taken() {
     assert_eq!(named.status, 200, "{}", named.text());
 }
 
+/// **What is packed is not taken for broken.** Fails if it is read as it is, and said to be no JSON.
+#[tokio::test]
+async fn a_body_in_a_coding_is_refused_by_its_name() {
+    let gateway = Gateway::start("").await;
+    for (coding, status) in [("gzip", 415), ("identity", 200), ("Identity", 200), ("identity, br", 415)] {
+        let header = format!("content-encoding: {coding}\r\n");
+        let reply = gateway.post(CHAT, &header, &question(false)).await;
+        assert_eq!(reply.status, status, "{coding}: {}", reply.text());
+        if status == 415 {
+            assert_eq!(reply.code(), "unsupported_media_type");
+            assert_eq!(reply.json()["error"]["param"], "content-encoding");
+        }
+    }
+    let asked: u64 = ["us-east", "eu-west"].map(|region| gateway.world().count(region).unwrap()).iter().sum();
+    assert_eq!(asked, 2, "nothing of it goes to a provider");
+}
+
 #[tokio::test]
 async fn a_body_too_large_is_refused_before_it_is_sent() {
     let gateway = Gateway::start("[server]\nmax_body = \"1KiB\"").await;
