@@ -65,6 +65,11 @@ impl Load {
         self.bytes.limit.store(max_bytes, Ordering::Relaxed);
     }
 
+    /// Requests that have a place now.
+    pub(crate) fn under_way(&self) -> u64 {
+        self.requests.taken.load(Ordering::Relaxed)
+    }
+
     /// A place for one request, or `None` when all are taken.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Seat> {
         self.requests.take(1).then(|| Seat { load: Arc::clone(self), bytes: 0 })
@@ -151,7 +156,9 @@ mod tests {
         let mut seat = load.enter().unwrap();
         assert!(load.enter().is_none());
         assert!(seat.hold(10) && !seat.hold(1));
+        assert_eq!(load.under_way(), 1);
         drop(seat);
+        assert_eq!(load.under_way(), 0);
         assert!(load.enter().unwrap().hold(10));
     }
 

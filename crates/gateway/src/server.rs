@@ -146,18 +146,20 @@ impl Running {
     }
 
     /// Takes nothing new on, lets what runs finish for as long as the settings give it, breaks off the rest, and returns when
-    /// nothing is left running.
-    pub(crate) async fn shutdown(self) {
+    /// nothing is left running: how many requests were cut off.
+    pub(crate) async fn shutdown(self) -> u64 {
         self.control.advance(Phase::Draining);
         let mut finished =
             std::pin::pin!(async { tokio::join!(finish(self.callers), self.client.shutdown()) });
         let in_time = tokio::time::timeout(self.live.settings().drain, &mut finished).await;
+        let cut_off = if in_time.is_ok() { 0 } else { self.live.load.under_way() };
         self.control.advance(Phase::Over);
         if in_time.is_err() {
             // Every connection ends by itself now, those that cannot finish included.
             finished.await;
         }
         finish(self.operators).await;
+        cut_off
     }
 }
 
@@ -235,7 +237,7 @@ mod tests {
         while regions.world().count("here").unwrap() < 2 {
             tokio::task::yield_now().await;
         }
-        running.shutdown().await;
+        assert_eq!(running.shutdown().await, 2);
         for (caller, status) in [(&mut stream, "\"draining\""), (&mut plain, " 503 ")] {
             let mut told = Vec::new();
             drop(caller.read_to_end(&mut told).await);

@@ -178,20 +178,22 @@ async fn serve(
     drop(tokio::spawn(supervisor.clone().feed_watchdog()));
     signals.next().await;
     supervisor.stopping(running.live().settings().drain);
-    let code = stop(running, &mut signals).await;
+    let (code, cut_off) = stop(running, &mut signals).await;
     sharing.end(signals.next()).await;
     if let Some(tracing) = tracing {
         // The last spans leave on the runtime, so who waits for them must not be of it.
         tokio::task::spawn_blocking(move || tracing.finish()).await?;
     }
+    info!(cut_off, "stopped");
     Ok(code)
 }
 
-/// Lets what runs finish. A second signal ends it at once, and that counts as a failure.
-async fn stop(running: Running, signals: &mut Signals) -> ExitCode {
+/// Lets what runs finish, and says how many requests were cut off. A second signal ends it at once, and that counts as a failure.
+async fn stop(running: Running, signals: &mut Signals) -> (ExitCode, u64) {
     info!("draining; a second signal ends it at once");
+    let live = Arc::clone(running.live());
     tokio::select! {
-        () = running.shutdown() => ExitCode::SUCCESS,
-        () = signals.next() => ExitCode::FAILURE,
+        cut_off = running.shutdown() => (ExitCode::SUCCESS, cut_off),
+        () = signals.next() => (ExitCode::FAILURE, live.load.under_way()),
     }
 }

@@ -147,7 +147,7 @@ chaos   curl {admin}/chaos -d '{{"region": "us-east", "fault": "reset", "for": "
     /// Ends all that serves. A signal does not wait for it.
     pub(super) async fn strike(self, signals: &mut Signals) {
         tokio::select! {
-            () = self.running.shutdown() => {}
+            _ = self.running.shutdown() => {}
             () = signals.next() => {}
         }
         self.regions.shutdown().await;

@@ -135,6 +135,43 @@ async fn a_plain_request_that_the_end_cuts_off_is_an_error() {
     assert_eq!((text(&line, "tried"), &line["status"]), ("holysheep/us-east cancelled", &503.into()));
 }
 
+/// **The last word is that it has stopped**, and how many requests that cut off. Fails if the log ends with the drain's beginning, or counts
+/// those that were done in time, or before.
+#[tokio::test]
+async fn the_end_of_the_log_says_what_was_cut_off() {
+    for (kept, signals) in [(0, 1), (2, 1), (2, 2)] {
+        let drain = if signals == 1 { "50ms" } else { "1h" };
+        let mut gateway = Gateway::in_environment(JSON, &format!("[server]\ndrain = \"{drain}\"")).await;
+        assert_eq!(gateway.ask("").await.status, 200);
+        everywhere(&gateway, &Fault::Stall { after: 3 });
+        let mut callers = Vec::new();
+        for _ in 0..kept {
+            let mut stream = TcpStream::connect(gateway.listen).await.unwrap();
+            stream.write_all(post(CHAT, "", &question(true)).as_bytes()).await.unwrap();
+            soon(stream.read_exact(&mut [0; 1])).await.unwrap();
+            callers.push(stream);
+        }
+        gateway.terminate();
+        if signals == 2 {
+            soon(async { while gateway.operate("GET", "/readyz", "").await.status != 503 {} }).await;
+            gateway.terminate();
+        }
+        assert_eq!(soon(gateway.child.wait()).await.unwrap().success(), signals == 1);
+        let line = soon(async {
+            loop {
+                let log = gateway.log();
+                let last = log.lines().last().map(|line| serde_json::from_str::<Value>(line).unwrap());
+                if let Some(line) = last.filter(|line| line["message"] == "stopped") {
+                    break line;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(line["cut_off"], kept, "{line:#}");
+    }
+}
+
 /// The line of the only request for a stream, or for a plain answer, once it is there.
 async fn last_of(gateway: &Gateway, stream: bool) -> Value {
     soon(async {
