@@ -4,19 +4,14 @@
 //! their own. At the bound, those that have rested longest make room first: thousands of idle ones keep nobody out. Who
 //! finds no place even so is told, see [`listener`](crate::listener).
 
-use std::{
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep},
 };
+
+use crate::activity::Activity;
 
 /// How often a connection is looked at, at least. Between two looks nothing of it costs anything.
 const LOOK: Duration = Duration::from_secs(1);
@@ -60,13 +55,13 @@ impl Connections {
         drop(self.places.acquire_many(self.most).await);
     }
 
-    /// Returns when a connection has rested for `rest`, or is asked to make room while it rests.
+    /// Returns when a connection has been without a request for `rest`, or is asked to make room while it rests.
     pub(crate) async fn rested(&self, activity: &Activity, rest: Duration) {
         let look = (rest / 8).min(LOOK);
-        let (mut since, mut moves) = (Instant::now(), activity.moves());
+        let (mut since, mut turns) = (Instant::now(), activity.turns());
         loop {
             sleep(look).await;
-            if std::mem::replace(&mut moves, activity.moves()) != moves || activity.is_busy() {
+            if std::mem::replace(&mut turns, activity.turns()) != turns || activity.is_busy() {
                 since = Instant::now();
                 continue;
             }
@@ -75,61 +70,20 @@ impl Connections {
                 () = self.pressed.notified() => true,
                 () = sleep(left) => false,
             };
-            if activity.moves() == moves && !activity.is_busy() {
+            if activity.turns() == turns && !activity.is_busy() {
                 return;
             }
             if made_room {
                 // It rests no longer: another one is to make room.
                 self.press();
             }
-            (since, moves) = (Instant::now(), activity.moves());
+            (since, turns) = (Instant::now(), activity.turns());
         }
-    }
-}
-
-/// What goes on at one connection.
-#[derive(Debug, Default)]
-pub(crate) struct Activity {
-    /// Reads and writes that moved something.
-    moves: AtomicU64,
-    /// Requests being answered.
-    requests: AtomicU32,
-}
-
-impl Activity {
-    /// Something was read or written.
-    pub(crate) fn moved(&self) {
-        self.moves.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Runs the answering of a request, and is busy for so long.
-    pub(crate) async fn busy<T>(&self, answering: impl Future<Output = T>) -> T {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        let _busy = Busy(&self.requests);
-        answering.await
-    }
-
-    fn moves(&self) -> u64 {
-        self.moves.load(Ordering::Relaxed)
-    }
-
-    fn is_busy(&self) -> bool {
-        self.requests.load(Ordering::Relaxed) > 0
-    }
-}
-
-struct Busy<'a>(&'a AtomicU32);
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
-
     use tokio::time::timeout;
 
     use super::*;
@@ -156,17 +110,18 @@ mod tests {
         assert!((REST..REST + LOOK).contains(&rested), "{rested:?}");
     }
 
-    /// **Who is waited for does not rest.** Fails if only bytes count.
+    /// **Who is waited for does not rest**, and who is to take what is there for it does not either. Fails if one of them counts
+    /// for nothing.
     #[tokio::test(start_paused = true)]
     async fn a_connection_whose_answer_takes_long_stays() {
         let (connections, activity) = (Connections::new(1), Arc::<Activity>::default());
-        let busy = {
-            let activity = Arc::clone(&activity);
-            tokio::spawn(async move { activity.busy(pending::<()>()).await })
-        };
+        let turn = activity.begin(false);
         let mut task = watched(&connections, &activity);
         assert!(timeout(REST * 10, &mut task).await.is_err());
-        busy.abort();
+        activity.block(true);
+        drop(turn);
+        assert!(timeout(REST * 10, &mut task).await.is_err());
+        activity.block(false);
         timeout(REST * 2, task).await.unwrap().unwrap();
     }
 
@@ -193,7 +148,7 @@ mod tests {
         sleep(LOOK / 2).await;
         let second = watched(&connections, &resting);
         sleep(LOOK * 2).await;
-        stirring.moved();
+        drop(stirring.begin(false));
         connections.press();
         timeout(LOOK, second).await.unwrap().unwrap();
         assert!(timeout(LOOK, &mut first).await.is_err());

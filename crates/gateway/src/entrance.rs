@@ -3,10 +3,7 @@
 
 use std::{
     convert::Infallible,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -113,18 +110,4 @@ fn head_bytes(request: &Request<Incoming>) -> usize {
         .headers()
         .iter()
         .fold(path, |sum, (name, value)| sum.saturating_add(name.as_str().len() + value.len() + 4))
-}
-
-/// Whether a connection has brought a request yet.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Greeted(Arc<AtomicBool>);
-
-impl Greeted {
-    pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
 }

@@ -2,10 +2,13 @@
 //!
 //! # When is a connection let go?
 //! When it brings no request within the header timeout, whichever protocol it does not speak: the version's detection and HTTP/2
-//! have no such bound of their own. When it rests too long between requests, or rests while others need its place
-//! ([`connections`](crate::connections)). When it takes nothing of what there is for it ([`outflow`](crate::outflow)); on HTTP/2 it
-//! is one answer that is given up then ([`untaken`](crate::untaken)). When the
-//! gateway drains: at once where it rests, else after its answer.
+//! have no such bound of their own; and when it does not end a further head that it has begun ([`outflow`](crate::outflow)). When it
+//! rests too long between requests, or rests while others need its place ([`connections`](crate::connections)). When it takes nothing of
+//! what there is for it; on HTTP/2 it is one answer that is given up then ([`untaken`](crate::untaken)). When the gateway drains: at once where
+//! it rests, else after its answer.
+//!
+//! A peer is told that its connection ends, and may take its leave. Where nothing is under way it is not waited for long: half a head, or a
+//! peer of HTTP/2 that answers nothing, would hold up the end of a drain, or a place that others need.
 //!
 //! # What is held for one?
 //! At most [`HEAD_SPARE`] more than a request's head may have, twice: what came in and is not read, and what is to go out and is
@@ -33,9 +36,10 @@ use tokio::{
 };
 
 use crate::{
-    connections::{Activity, Connections, Place},
-    entrance::{Entrance, Greeted},
-    outflow::Watched,
+    activity::Activity,
+    connections::{Connections, Place},
+    entrance::Entrance,
+    outflow::{Patience, Watched},
     phase::{Phase, Phases},
     refusal,
     routes::FLUSH,
@@ -54,17 +58,21 @@ const RESETS: usize = 20;
 const HEAD_SPARE: usize = 64 << 10;
 /// Time for streams to say that they break off, when the time to finish is over: what their last frames may take, and a little.
 const LAST_FRAMES: Duration = FLUSH.saturating_add(Duration::from_millis(500));
+/// Time for a connection without a request to take its leave: a peer's last ping and back, or a request that was on its way.
+const LEAVE: Duration = Duration::from_secs(2);
 /// A process out of descriptors gets them back when connections end, not by asking again at once.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 /// Connections beyond the bound that are heard at once; a further one is dropped.
 const WAITING: usize = 64;
 /// How long one of them waits for a place.
 const WAIT: Duration = Duration::from_millis(500);
+/// Time to take leave for one that has rested. Somebody may wait for its place.
+const LEAVE_OF_RESTED: Duration = Duration::from_millis(250);
 
 /// What a port takes on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Time for a connection to bring its first request.
+    /// Time for a connection to bring its first request, and for the head of a further one that it has begun.
     pub(crate) header_timeout: Duration,
     /// How long a connection may rest between requests.
     pub(crate) idle_timeout: Duration,
@@ -145,9 +153,8 @@ fn protocols(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
-        // Its clock runs through the rest between requests as well.
-        .header_read_timeout(limits.header_timeout.saturating_add(limits.idle_timeout))
+        // Its clock would run through the rest between requests as well.
+        .header_read_timeout(None)
         .max_buf_size(buffer);
     builder
         .http2()
@@ -187,25 +194,27 @@ impl Connection {
     async fn serve(self, stream: TcpStream, _place: Place) {
         // Without it a small frame waits for the peer's delayed acknowledgement: 40 ms. Where it cannot be set, all else works.
         drop(stream.set_nodelay(true));
-        let (greeted, activity) = (Greeted::default(), Arc::<Activity>::default());
-        let watched = Watched::new(stream, Arc::clone(&activity), self.limits.stall_timeout);
+        let activity = Arc::<Activity>::default();
+        let Limits { header_timeout, idle_timeout, stall_timeout, .. } = self.limits;
+        let patience = Patience { header_timeout, stall_timeout };
+        let watched = Watched::new(stream, Arc::clone(&activity), patience);
         let outflow = watched.outflow();
         let service = {
-            let (greeted, activity, entrance) = (greeted.clone(), Arc::clone(&activity), self.entrance);
+            let (activity, entrance) = (Arc::clone(&activity), self.entrance);
             let (phases, until) = (self.phases.clone(), self.until);
-            let stall_timeout = self.limits.stall_timeout;
             service_fn(move |mut request: Request<Incoming>| {
-                greeted.set();
+                let is_http2 = request.version() > Version::HTTP_11;
+                let turn = activity.begin(is_http2);
                 request.extensions_mut().insert(outflow.clone());
-                let (activity, entrance) = (Arc::clone(&activity), Arc::clone(&entrance));
-                let (phases, is_http1) = (phases.clone(), request.version() <= Version::HTTP_11);
+                let (entrance, phases) = (Arc::clone(&entrance), phases.clone());
                 async move {
-                    let mut answered = activity.busy(entrance.admit(request)).await;
-                    if !is_http1 {
+                    let answered = entrance.admit(request).await;
+                    let mut answered = answered.map(|response| response.map(|body| turn.around(body)));
+                    if is_http2 {
                         let taken = |body| Body::new(Taken::new(body, stall_timeout));
                         answered = answered.map(|response| response.map(taken));
                     }
-                    if let (true, Ok(response)) = (is_http1 && phases.now() >= until, &mut answered) {
+                    if let (false, true, Ok(response)) = (is_http2, phases.now() >= until, &mut answered) {
                         // The answer may be there before the connection has heard that it is to go.
                         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                     }
@@ -216,35 +225,47 @@ impl Connection {
         let mut served = pin!(self.builder.serve_connection(TokioIo::new(watched), service));
         let mut cut_off = pin!(async {
             tokio::select! {
-                () = said_nothing(&greeted, self.limits.header_timeout) => {}
+                () = said_nothing(&activity, header_timeout) => {}
                 () = async { self.phases.reached(Phase::Over).await; sleep(LAST_FRAMES).await } => {}
             }
         });
         let is_to_go = async {
             tokio::select! {
-                () = self.phases.reached(self.until) => {}
-                () = self.connections.rested(&activity, self.limits.idle_timeout) => {}
+                () = self.phases.reached(self.until) => LEAVE,
+                () = self.connections.rested(&activity, idle_timeout) => LEAVE_OF_RESTED,
             }
         };
         // How a connection ended is its peer's affair: it hung up, or sent what is not HTTP and was told so.
-        tokio::select! {
+        let leave = tokio::select! {
             ended = &mut served => return drop(ended),
             () = &mut cut_off => return,
-            () = is_to_go => {}
-        }
+            leave = is_to_go => leave,
+        };
         served.as_mut().graceful_shutdown();
         tokio::select! {
             ended = served => drop(ended),
             () = cut_off => {}
+            () = took_no_leave(&activity, leave) => {}
         }
     }
 }
 
 /// Returns when no request has come in time; never, once one has.
-async fn said_nothing(greeted: &Greeted, header_timeout: Duration) {
+async fn said_nothing(activity: &Activity, header_timeout: Duration) {
     sleep(header_timeout).await;
-    if greeted.is_set() {
+    if !activity.is_fresh() {
         std::future::pending::<()>().await;
+    }
+}
+
+/// Returns when nothing was under way for so long, and nothing went out.
+async fn took_no_leave(activity: &Activity, leave: Duration) {
+    loop {
+        let before = (activity.turns(), activity.writes());
+        sleep(leave).await;
+        if before == (activity.turns(), activity.writes()) && !activity.is_busy() {
+            return;
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! A request's way: [`listener`] (a connection), [`entrance`] (its host, its name), [`routes`] (what is asked), the client of
 //! the crate `outrigger` (who answers), and back as bytes. Operators come in by [`admin`].
 
+mod activity;
 mod admin;
 mod auth;
 mod chronicle;

@@ -3,6 +3,8 @@
 //! A server's body learns neither when its last bytes have left, nor that nobody reads them any more. The socket sees both:
 //! the server flushes it when all that was buffered is written, and its writes stand still when the peer has stopped reading.
 //! A caller that takes nothing for the stall timeout, while there are bytes for it, is let go; TCP itself would wait for days.
+//! So is one that begins a further request after a rest, and does not bring its head within the header timeout: the server's own
+//! clock would have to run through the rest as well.
 
 use std::{
     future::Future,
@@ -22,7 +24,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use crate::connections::Activity;
+use crate::activity::Activity;
 
 /// How often all that was written to a connection has left. Clones speak of the same connection.
 #[derive(Clone, Debug, Default)]
@@ -59,32 +61,47 @@ impl Outflow {
     }
 }
 
-/// A caller's socket that counts its flushes, and fails when its peer has stopped reading.
+/// How long a caller may keep a connection waiting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For a request's head, from its first byte.
+    pub(crate) header_timeout: Duration,
+    /// For the caller to take something of what there is for it.
+    pub(crate) stall_timeout: Duration,
+}
+
+/// A caller's socket that counts its flushes, and fails when its peer has stopped reading, or does not end what it began to ask.
 #[derive(Debug)]
 pub(crate) struct Watched<T> {
     socket: T,
     outflow: Outflow,
     activity: Arc<Activity>,
-    stall_timeout: Duration,
+    patience: Patience,
     /// Runs while a write waits. Made at the first wait: most connections never do.
     stall: Option<Pin<Box<Sleep>>>,
     is_stalled: bool,
+    /// Runs from a head's first byte after a rest.
+    head: Option<Pin<Box<Sleep>>>,
+    /// The rest that it ends.
+    rest: Option<u64>,
 }
 
 impl<T> Watched<T> {
-    pub(crate) fn new(socket: T, activity: Arc<Activity>, stall_timeout: Duration) -> Self {
-        Self { socket, outflow: Outflow::default(), activity, stall_timeout, stall: None, is_stalled: false }
+    pub(crate) fn new(socket: T, activity: Arc<Activity>, patience: Patience) -> Self {
+        Self {
+            socket,
+            outflow: Outflow::default(),
+            activity,
+            patience,
+            stall: None,
+            is_stalled: false,
+            head: None,
+            rest: None,
+        }
     }
 
     pub(crate) fn outflow(&self) -> Outflow {
         self.outflow.clone()
-    }
-
-    /// Bytes went through; a flush alone, which finds nothing to do, is no sign of life.
-    fn note(&self, has_moved: bool) {
-        if has_moved {
-            self.activity.moved();
-        }
     }
 
     /// Passes on what a write came to, or its failure when it has waited too long.
@@ -93,14 +110,49 @@ impl<T> Watched<T> {
             self.is_stalled = false;
             return written;
         }
-        let stall = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.stall_timeout)));
-        if !self.is_stalled {
-            stall.as_mut().reset(Instant::now() + self.stall_timeout);
-            self.is_stalled = true;
+        self.activity.block(true);
+        if !std::mem::replace(&mut self.is_stalled, true) {
+            restart(&mut self.stall, self.patience.stall_timeout);
         }
-        ready!(stall.as_mut().poll(cx));
+        ready!(elapsed(&mut self.stall, cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the caller has stopped reading")))
     }
+
+    /// Passes on what a read came to, or its failure when a head that was begun has not come whole in time.
+    fn timely(
+        &mut self,
+        cx: &mut Context<'_>,
+        read: Poll<io::Result<()>>,
+        has_come: bool,
+    ) -> Poll<io::Result<()>> {
+        let Some(rest) = self.activity.rest_before_a_head() else { return read };
+        if has_come && self.rest != Some(rest) {
+            self.rest = Some(rest);
+            restart(&mut self.head, self.patience.header_timeout);
+        }
+        if read.is_ready() || self.rest != Some(rest) {
+            return read;
+        }
+        ready!(elapsed(&mut self.head, cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the caller does not end its head")))
+    }
+
+    /// Passes on what a write came to; one that moved something is a sign of life.
+    fn noted(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.activity.wrote();
+        }
+        self.bounded(cx, written)
+    }
+}
+
+fn restart(clock: &mut Option<Pin<Box<Sleep>>>, time: Duration) {
+    clock.get_or_insert_with(|| Box::pin(tokio::time::sleep(time))).as_mut().reset(Instant::now() + time);
+}
+
+/// Whether a clock that was started has run down.
+fn elapsed(clock: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<()> {
+    clock.as_mut().map_or(Poll::Pending, |clock| clock.as_mut().poll(cx))
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
@@ -109,17 +161,17 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
-        self.note(read.is_ready());
-        read
+        let has_come = buffer.filled().len() > before;
+        self.timely(cx, read, has_come)
     }
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
-        self.note(written.is_ready());
-        self.bounded(cx, written)
+        self.noted(cx, written)
     }
 
     fn poll_write_vectored(
@@ -128,8 +180,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
-        self.note(written.is_ready());
-        self.bounded(cx, written)
+        self.noted(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -140,6 +191,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         let flushed = Pin::new(&mut self.socket).poll_flush(cx);
         let flushed = ready!(self.bounded(cx, flushed));
         if flushed.is_ok() {
+            self.activity.block(false);
             self.outflow.flushed();
         }
         Poll::Ready(flushed)
@@ -157,9 +209,64 @@ mod tests {
     use super::*;
 
     const STALL: Duration = Duration::from_secs(60);
+    const HEAD: Duration = Duration::from_secs(10);
+    const PATIENCE: Patience = Patience { header_timeout: HEAD, stall_timeout: STALL };
 
     fn watched<T>(socket: T) -> Watched<T> {
-        Watched::new(socket, Arc::default(), STALL)
+        Watched::new(socket, Arc::default(), PATIENCE)
+    }
+
+    /// **Half a head in drops is let go as well.** Each has the whole time, a rest is no part of it, and an answer neither. Fails if the
+    /// clock starts anew with each byte, or runs before the first one, or on after the head.
+    #[tokio::test(start_paused = true)]
+    async fn a_head_after_a_rest_is_to_come_in_time() {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        let activity = Arc::<Activity>::default();
+        let mut watched = Watched::new(ours, Arc::clone(&activity), PATIENCE);
+        let drops = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(HEAD / 4).await;
+                if theirs.write_u8(b'x').await.is_err() {
+                    break;
+                }
+            }
+        });
+        for _ in 0..10 {
+            watched.read_u8().await.expect("the first head has a clock of its own");
+        }
+        let turn = activity.begin(false);
+        for _ in 0..10 {
+            watched.read_u8().await.expect("it is a body");
+        }
+        drop(turn);
+        let began = Instant::now();
+        let error = loop {
+            if let Err(error) = watched.read_u8().await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed(), HEAD / 4 + HEAD);
+        drop(watched);
+        drops.await.unwrap();
+    }
+
+    /// **What waits for the peer is no rest.** Fails if it is not said, or never taken back.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_busy_until_its_peer_has_taken_all() {
+        let (ours, mut theirs) = tokio::io::duplex(4);
+        let activity = Arc::<Activity>::default();
+        let mut watched = Watched::new(ours, Arc::clone(&activity), PATIENCE);
+        let writer = tokio::spawn(async move {
+            watched.write_all(b"more than four").await.unwrap();
+            watched.flush().await.unwrap();
+            watched
+        });
+        tokio::time::sleep(STALL / 2).await;
+        assert!(activity.is_busy());
+        theirs.read_exact(&mut [0; 14]).await.unwrap();
+        drop(writer.await.unwrap());
+        assert!(!activity.is_busy());
     }
 
     /// **Who stops reading is let go.** Fails if the clock of a stall is not started, or never looked at.

@@ -46,7 +46,7 @@ pub(crate) struct Settings {
     pub(crate) max_connections: u32,
     /// A request's head at most: its path and its headers.
     pub(crate) max_head: Size,
-    /// Time for a connection to bring its first request.
+    /// Time for a connection to bring its first request, and for a further head that it has begun.
     #[serde(with = "humantime_serde")]
     pub(crate) header_timeout: Duration,
     /// Time for a request's body to come in, all of it.

@@ -219,12 +219,16 @@ mod tests {
     };
 
     use super::*;
-    use crate::{outflow::Watched, phase::phases};
+    use crate::{
+        outflow::{Patience, Watched},
+        phase::phases,
+    };
 
     /// How long the wait for a last frame takes on this connection, when it is flushed once at the beginning or not at all.
     async fn waits(version: Version, is_flushed: bool) -> Duration {
         let (ours, _theirs) = tokio::io::duplex(64);
-        let mut watched = Watched::new(ours, std::sync::Arc::default(), FLUSH);
+        let patience = Patience { header_timeout: FLUSH, stall_timeout: FLUSH };
+        let mut watched = Watched::new(ours, std::sync::Arc::default(), patience);
         let hearer = Hearer { api: Api::Chat, id: http::HeaderValue::from_static("req_7") };
         let way = Way { version, outflow: Some(watched.outflow()), hearer };
         let flushed = way.flushed();

@@ -18,7 +18,7 @@ const CHAT: &str = "/v1/chat/completions";
 const MODELS: &[u8] = b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 /// A connection that has had an answer and stays.
-async fn resting(gateway: &Gateway) -> TcpStream {
+pub(crate) async fn resting(gateway: &Gateway) -> TcpStream {
     let mut stream = TcpStream::connect(gateway.listen).await.unwrap();
     stream.write_all(MODELS).await.unwrap();
     let mut bytes = Vec::new();
@@ -139,6 +139,37 @@ async fn resting_connections_make_room_for_callers() {
     soon(answered(&gateway)).await;
     let ended = idle.iter().filter(|stream| stream.try_read(&mut [0; 64]).is_ok()).count();
     assert!((1..20).contains(&ended), "{ended} of 20 made room");
+}
+
+/// **Half a head keeps nobody out**, though it comes in drops for ever. Fails if a byte of it counts as much as a request.
+#[tokio::test]
+async fn connections_whose_heads_come_in_drops_make_room_for_callers() {
+    let gateway = Gateway::start("[server]\nmax_connections = 4\nheader_timeout = \"1h\"").await;
+    for _ in 0..4 {
+        let mut stream = resting(&gateway).await;
+        tokio::spawn(async move {
+            let mut drops = tokio::time::interval(Duration::from_millis(50));
+            while stream.write_all(b"x").await.is_ok() {
+                drops.tick().await;
+            }
+        });
+    }
+    soon(answered(&gateway)).await;
+}
+
+/// **A ping is no request.** Fails if a connection of HTTP/2 that only pings stays for ever.
+#[tokio::test]
+async fn an_http_2_connection_that_only_pings_rests() {
+    let gateway = Gateway::start("[server]\nidle_timeout = \"200ms\"").await;
+    let stream = TcpStream::connect(gateway.listen).await.unwrap();
+    let (sender, mut connection) = soon(h2::client::handshake(stream)).await.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    let connection = tokio::spawn(connection);
+    let mut sender = soon(sender.ready()).await.unwrap();
+    let response = sender.send_request(get("/v1/models"), true).unwrap().0;
+    assert_eq!(soon(response).await.unwrap().status(), 200);
+    soon(async { while pings.ping(h2::Ping::opaque()).await.is_ok() {} }).await;
+    drop(soon(connection).await.unwrap());
 }
 
 /// **Descriptors do not run out.** Fails if connections are taken on that leave none for asking a provider.

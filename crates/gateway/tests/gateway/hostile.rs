@@ -5,7 +5,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Gateway, Reply, find, post, question, send, soon};
+use crate::{
+    bounds::resting,
+    support::{Gateway, Reply, find, post, question, send, soon},
+};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -137,6 +140,18 @@ async fn a_client_that_never_finishes_its_head_is_let_go() {
         drop(soon(stream.read_to_end(&mut bytes)).await);
         assert_eq!(find(&bytes, b" 200 "), None, "{beginning:?}");
     }
+    assert_eq!(gateway.ask("").await.status, 200, "others are served");
+}
+
+/// **After a rest as well.** A further head has the same time, from its first byte. Fails if it has that of the rest on top, or none.
+#[tokio::test]
+async fn a_client_that_never_finishes_its_second_head_is_let_go_as_soon() {
+    let gateway = Gateway::start("[server]\nheader_timeout = \"100ms\"").await;
+    let mut stream = resting(&gateway).await;
+    stream.write_all(b"GET /v1/mod").await.unwrap();
+    let mut bytes = Vec::new();
+    drop(soon(stream.read_to_end(&mut bytes)).await);
+    assert_eq!(find(&bytes, b" 200 "), None);
     assert_eq!(gateway.ask("").await.status, 200, "others are served");
 }
 

@@ -164,6 +164,25 @@ async fn a_plain_request_that_cannot_finish_is_sent_elsewhere() {
     assert_eq!(soon(gateway.child.wait()).await.unwrap().code(), Some(0));
 }
 
+/// **Who asks nothing holds up nothing.** Fails if the end waits, for all of the time to drain, for half a head or for a peer of HTTP/2 that
+/// takes no leave.
+#[tokio::test]
+async fn a_draining_gateway_does_not_wait_for_who_asks_nothing() {
+    let mut gateway = Gateway::start("[server]\ndrain = \"1h\"\nheader_timeout = \"1h\"").await;
+    let half = b"GET /v1/mod";
+    let mut fresh = TcpStream::connect(gateway.listen).await.unwrap();
+    fresh.write_all(half).await.unwrap();
+    let mut rested = crate::bounds::resting(&gateway).await;
+    rested.write_all(half).await.unwrap();
+    let mut silent = TcpStream::connect(gateway.listen).await.unwrap();
+    // A peer's first words on HTTP/2, with empty settings, and its last.
+    silent.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    soon(silent.read_exact(&mut [0; 9])).await.unwrap();
+    gateway.terminate();
+    assert_eq!(soon(gateway.child.wait()).await.unwrap().code(), Some(0));
+    drop((fresh, rested, silent));
+}
+
 /// **Ctrl-C is as good as SIGTERM**, and the second of either ends it.
 #[tokio::test]
 async fn ctrl_c_drains_and_the_second_one_ends_it_at_once() {
