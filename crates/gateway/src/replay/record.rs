@@ -25,7 +25,7 @@ use crate::clerk::{Clerk, Subject};
 
 /// Lines that wait for the disk at most: some seconds of a busy gateway, and a few megabytes.
 const BACKLOG: usize = 16_384;
-/// How long a line stays in memory at most, when no other comes.
+/// How long a line stays in memory at most, however many come after it.
 const FLUSH: Duration = Duration::from_secs(1);
 /// How many bytes of lines stay in memory at most.
 const KEPT: usize = 32 << 10;
@@ -123,6 +123,31 @@ impl Clerk for Recorder {
     }
 }
 
+/// Lines that are written together.
+#[derive(Debug, Default)]
+struct Kept {
+    text: String,
+    /// When the first of them came.
+    since: Option<Instant>,
+}
+
+impl Kept {
+    fn add(&mut self, line: &Line, now: Instant) {
+        self.text.push_str(&line.write());
+        self.text.push('\n');
+        self.since.get_or_insert(now);
+    }
+
+    /// How long the next line may be waited for.
+    fn patience(&self, now: Instant) -> Duration {
+        self.since.map_or(FLUSH, |since| FLUSH.saturating_sub(now.saturating_duration_since(since)))
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.text.len() >= KEPT || self.patience(now).is_zero()
+    }
+}
+
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true);
@@ -135,25 +160,25 @@ fn open(path: &Path) -> io::Result<File> {
 /// leaves no half of one.
 fn write(mut file: impl Write, entries: &Receiver<Entry>, dropped: &AtomicU64) {
     let mut broken = false;
-    let mut kept = String::new();
+    let mut kept = Kept::default();
     loop {
-        let entry = match entries.recv_timeout(FLUSH) {
+        let entry = match entries.recv_timeout(kept.patience(Instant::now())) {
             Ok(entry) => Some(entry),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
+        let now = Instant::now();
         if let Some(Entry::Line(line)) = &entry {
-            kept.push_str(&line.write());
-            kept.push('\n');
+            kept.add(line, now);
         }
-        let is_time = kept.len() >= KEPT || !matches!(entry, Some(Entry::Line(_)));
-        let written = (is_time && !kept.is_empty()).then(|| file.write_all(kept.as_bytes()));
+        let is_time = kept.is_due(now) || matches!(entry, Some(Entry::Mark(_)));
+        let written = (is_time && !kept.text.is_empty()).then(|| file.write_all(kept.text.as_bytes()));
         let missed = dropped.swap(0, Ordering::Relaxed);
         if missed > 0 {
             warn!("{missed} lines of the trace were dropped: its disk is too slow");
         }
         if let Some(written) = written {
-            kept.clear();
+            kept = Kept::default();
             // Said once, until it goes well again: a full disk must not fill the log too.
             if let (Err(error), false) = (&written, broken) {
                 error!("the trace cannot be written: {error}");
@@ -226,6 +251,24 @@ mod tests {
         drop(queue);
         let text = told(Format::Human, "info", || write(Full(4), &entries, &AtomicU64::new(0)));
         assert_eq!(text.matches("cannot be written").count(), 1, "{text}");
+    }
+
+    /// **A line waits a second and no longer.** Fails if each line that comes puts off the writing of those before it.
+    #[test]
+    fn a_steady_trickle_of_lines_is_written_every_second() {
+        let (start, mut kept) = (Instant::now(), Kept::default());
+        let mut is_written_at = |ms| {
+            let now = start + Duration::from_millis(ms);
+            kept.add(&pick("chat"), now);
+            assert!(kept.is_due(now) == kept.patience(now).is_zero() && kept.patience(now) <= FLUSH);
+            let is_due = kept.is_due(now);
+            if is_due {
+                kept = Kept::default();
+            }
+            is_due
+        };
+        let written: Vec<u64> = (0..12).map(|call| call * 450).filter(|&ms| is_written_at(ms)).collect();
+        assert_eq!(written, [1350, 3150, 4950]);
     }
 
     fn pick(model: &str) -> Line {

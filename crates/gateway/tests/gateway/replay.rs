@@ -1,11 +1,13 @@
 //! Last night's incident: recorded while it goes on, and run again on a desk.
 
+use std::time::Duration;
+
 use serde_json::Value;
-use sim::{Fault, When};
+use sim::{Fault, Region, Server, When, World};
 
 use crate::{
     commands::run,
-    support::{Gateway, file, folder, question, soon},
+    support::{Gateway, file, folder, outrigger, question, soon},
 };
 
 /// The breaker trips after three in a row and comes back soon.
@@ -60,12 +62,12 @@ async fn a_recorded_incident_replays_as_it_went() {
     gateway.world().inject("us-east", Fault::Reset, When::always()).unwrap();
     while !events(&seen).iter().any(|event| event.contains("us-east/gpt-4.1 closed open")) {
         gateway.ask("").await;
-        drop(tokio::time::timeout(std::time::Duration::from_millis(20), stream.read_buf(&mut seen)).await);
+        drop(tokio::time::timeout(Duration::from_millis(20), stream.read_buf(&mut seen)).await);
     }
     gateway.world().clear("us-east").unwrap();
     while !events(&seen).iter().any(|event| event.contains("us-east/gpt-4.1 half_open closed")) {
         gateway.post("/v1/chat/completions", "", &question(true)).await;
-        drop(tokio::time::timeout(std::time::Duration::from_millis(20), stream.read_buf(&mut seen)).await);
+        drop(tokio::time::timeout(Duration::from_millis(20), stream.read_buf(&mut seen)).await);
     }
     gateway.terminate();
     drop(stream);
@@ -98,6 +100,30 @@ async fn a_recorded_incident_replays_as_it_went() {
     assert!(!text.contains("ahoy") && !text.contains("sk-secret"), "{text}");
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(trace).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// **A gateway that is killed leaves its incident behind.** Calls come faster than a second apart, so nothing is ever quiet. Fails if
+/// a line waits for a pause, or until there are many.
+#[tokio::test]
+async fn the_trace_of_a_gateway_that_is_killed_is_there_but_for_its_last_second() {
+    let trace = folder().join("killed.jsonl");
+    let mut program = outrigger();
+    program.env("OUTRIGGER_RECORD", &trace);
+    let region = Region::new("us-east").latency(Duration::from_millis(100));
+    let server = Server::start(World::builder().seed(7).region(region).build().unwrap()).await.unwrap();
+    let config = file(&Gateway::text(&server));
+    let mut gateway = Gateway::reading(program, server, &config).await;
+    let written = || std::fs::metadata(&trace).unwrap().len();
+    soon(async {
+        while written() == 0 {
+            assert_eq!(gateway.ask("").await.status, 200);
+        }
+    })
+    .await;
+    soon(gateway.child.kill()).await.unwrap();
+    assert!(written() < 16 << 10, "{} bytes: it waited for many lines", written());
+    let told = run(&["replay", trace.to_str().unwrap(), "--json"]).await;
+    assert_eq!(told.code, Some(0), "{}", told.err);
 }
 
 #[tokio::test]
