@@ -127,6 +127,12 @@ impl<'a> Document<'a> {
         self.files
     }
 
+    /// Gives a fault the place at an offset of the text, where no path leads to it.
+    #[must_use]
+    pub fn place_at(&self, offset: usize, fault: Fault) -> Fault {
+        self.placed((offset, fault))
+    }
+
     /// Names of the tables at the top, with where they are, in the order of the file.
     pub(super) fn top(&self) -> Vec<(&str, usize)> {
         let mut keys: Vec<_> =

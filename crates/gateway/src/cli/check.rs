@@ -11,7 +11,7 @@ use outrigger::{
 };
 use serde::Serialize;
 
-use super::{Env, Failed, block_on, duration, out, paint::Paint, read};
+use super::{Env, Failed, block_on, bytes, duration, out, paint::Paint, text};
 use crate::{file::File, fleet};
 
 /// Validate a configuration file
@@ -47,11 +47,9 @@ struct Verdict<'a> {
 
 pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
     let name = args.file.display().to_string();
-    let checked = match read(&args.file) {
+    let checked = match text(bytes(&args.file)?) {
         Ok(text) => File::read(&text, &name, env),
-        // Whoever reads JSON reads nothing else.
-        Err(Failed(message)) if args.json => Err(Fault::new(Path::default(), message).into()),
-        Err(failed) => return Err(failed),
+        Err(fault) => Err(Fault::new(Path::default(), format!("{name}{fault}")).into()),
     };
     let (faults, warnings): (&[Fault], Vec<&Fault>) = match &checked {
         // What `serve` would refuse is not sound, and what it warns of is said.

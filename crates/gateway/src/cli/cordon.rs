@@ -92,7 +92,7 @@ async fn find(operator: &Operator, place: &Place) -> Result<Vec<Deployment>, Fai
     let Status { deployments } = operator.get("/status").await?;
     let (found, others): (Vec<_>, Vec<_>) = deployments.into_iter().partition(|one| place.means(one));
     if found.is_empty() {
-        return Err(Failed(format!("the gateway has no deployment at {place}; {}", nearest(place, &others))));
+        return Err(format!("the gateway has no deployment at {place}; {}", nearest(place, &others)).into());
     }
     Ok(found)
 }

@@ -14,16 +14,14 @@ use outrigger::{
 };
 
 use super::{
-    Cli, Env, Failed, block_on,
+    Cli, Env, Failed, block_on, configuration, failed,
     operator::{self, Operator},
     out,
     paint::Paint,
-    read,
     table::{Side, Table},
 };
 use crate::{
     explained::{Candidate, Explained, Numbers, Tier},
-    file::File,
     query,
 };
 
@@ -60,7 +58,7 @@ pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
             (None, Some(file)) => offline(Path::new(&file), args, env)?,
             (None, None) => {
                 let message = "explain needs --admin URL (of a gateway that runs) or --config FILE";
-                Cli::command().error(ErrorKind::MissingRequiredArgument, message).exit()
+                failed::refuse(&Cli::command().error(ErrorKind::MissingRequiredArgument, message), env)
             }
         },
     };
@@ -80,8 +78,7 @@ fn live(admin: String, args: &Args) -> Result<Explained, Failed> {
 
 /// Explained by a client that has asked nobody yet. Chance decides among equals; here it is always the same.
 fn offline(path: &Path, args: &Args, env: Env<'_>) -> Result<Explained, Failed> {
-    let file = File::read(&read(path)?, &path.display().to_string(), env)?;
-    let client = Client::builder().config(file.config).seed(0).build()?;
+    let client = Client::builder().config(configuration(path, env)?.config).seed(0).build()?;
     let tiers = client.explain(&args.model, args.region.as_deref()).map_err(|error| {
         let (what, names): (_, BTreeSet<String>) = match &error {
             CallError::UnknownRegion { .. } => {

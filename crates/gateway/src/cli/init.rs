@@ -3,6 +3,7 @@
 use std::{fs::OpenOptions, io::Write, path::PathBuf, process::ExitCode};
 
 use clap::Args as ClapArgs;
+use serde::Serialize;
 
 use super::{Failed, out};
 
@@ -18,14 +19,34 @@ pub(super) struct Args {
     /// Write over a file that is there
     #[arg(long)]
     force: bool,
+    /// Print one JSON document: the file, and what was written into it
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was written, and where.
+#[derive(Serialize)]
+struct Written<'a> {
+    /// None where it was only to be shown.
+    file: Option<&'a str>,
+    config: &'static str,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failed> {
-    let file = args.file.display().to_string();
-    if file == "-" {
-        out::result(TEMPLATE.trim_end());
-        return Ok(ExitCode::SUCCESS);
+    let name = args.file.display().to_string();
+    let file = Some(name.as_str()).filter(|name| *name != "-");
+    if let Some(file) = file {
+        write(args, file)?;
     }
+    match file {
+        _ if args.json => out::result(serde_json::to_string(&Written { file, config: TEMPLATE })?),
+        Some(file) => tell_next(file),
+        None => out::result(TEMPLATE.trim_end()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write(args: &Args, file: &str) -> Result<(), Failed> {
     let mut options = OpenOptions::new();
     options.write(true);
     if args.force {
@@ -35,14 +56,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failed> {
     };
     let written = options.open(&args.file).and_then(|mut to| to.write_all(TEMPLATE.as_bytes()));
     match written {
-        Ok(()) => {}
+        Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            return Err(Failed(format!(
-                "{file} is there already; name another file, or write over it with --force"
-            )));
+            Err(format!("{file} is there already; name another file, or write over it with --force").into())
         }
-        Err(error) => return Err(Failed(format!("cannot write {file}: {error}"))),
+        Err(error) => Err(format!("cannot write {file}: {error}").into()),
     }
+}
+
+fn tell_next(file: &str) {
     out::note(format_args!(
         "wrote {file}; next:\n  \
          export OPENAI_API_KEY=...                  the key, or change the provider\n  \
@@ -51,7 +73,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failed> {
          curl localhost:8080/v1/chat/completions -H 'content-type: application/json' \\\n    \
          -d '{{\"model\": \"chat\", \"messages\": [{{\"role\": \"user\", \"content\": \"ahoy\"}}]}}'"
     ));
-    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod command;
 mod cordon;
 mod demo;
 mod explain;
+mod failed;
 mod import_litellm;
 mod init;
 mod keys;
@@ -25,10 +26,11 @@ mod table;
 use std::{fs, future::Future, net::SocketAddr, path::Path, process::ExitCode, time::Duration};
 
 use clap::{FromArgMatches as _, Parser, Subcommand};
-
 use tracing::Level;
 
+pub(crate) use self::failed::Failed;
 use crate::{
+    file::File,
     log::{self, beside},
     settings::open_admin,
 };
@@ -64,15 +66,18 @@ enum Verb {
     Uncordon(cordon::UncordonArgs),
 }
 
-/// The command line that the process was started with; what is wrong with it ends the process here.
-fn parse() -> Cli {
-    let matches = command::whole().get_matches();
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+/// The command line that the process was started with, and whether documents are wished; what is wrong with it ends the process here.
+fn parse(env: Env<'_>) -> (Cli, bool) {
+    let matches = command::whole().try_get_matches();
+    let matches = matches.unwrap_or_else(|error| failed::refuse(&error, env));
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| failed::refuse(&error, env));
+    (cli, failed::wants_json(&matches))
 }
 
 /// Runs the verb that the process was started with.
 pub(crate) fn run(env: Env<'_>) -> ExitCode {
-    let done = match parse().verb {
+    let (cli, as_json) = parse(env);
+    let done = match cli.verb {
         Verb::Demo(args) => demo::run(&args, env),
         Verb::Serve(args) => serve::run(&args, env),
         Verb::Init(args) => init::run(&args),
@@ -92,33 +97,26 @@ pub(crate) fn run(env: Env<'_>) -> ExitCode {
     log::finish();
     match done {
         Ok(code) => code,
-        Err(Failed(message)) => {
-            beside::tell(Level::ERROR, message);
+        Err(failed) => {
+            failed.tell(as_json);
             ExitCode::FAILURE
         }
     }
 }
 
-/// Why a verb failed, for whoever started it.
-#[derive(Debug)]
-pub(crate) struct Failed(String);
-
-impl Failed {
-    pub(crate) fn message(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<E: std::fmt::Display> From<E> for Failed {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
-
 /// A text file, whole.
 pub(crate) fn read(path: &Path) -> Result<String, Failed> {
-    let bytes = fs::read(path).map_err(|error| Failed(format!("cannot read {}: {error}", path.display())))?;
-    text(bytes).map_err(|fault| Failed(format!("{}{fault}", path.display())))
+    Ok(text(bytes(path)?).map_err(|fault| format!("{}{fault}", path.display()))?)
+}
+
+/// A file's bytes.
+fn bytes(path: &Path) -> Result<Vec<u8>, Failed> {
+    Ok(fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?)
+}
+
+/// A configuration that a verb needs to be sound.
+fn configuration(path: &Path, env: Env<'_>) -> Result<File, Failed> {
+    File::read(&read(path)?, &path.display().to_string(), env).map_err(|faults| Failed::over(&faults))
 }
 
 /// The text of a file's bytes, or what is wrong with them, from behind the file's name.

@@ -101,10 +101,10 @@ impl Operator {
         if !status.is_success() {
             let said = serde_json::from_slice::<Refusal>(&body).map(|refusal| refusal.error.message);
             let said = said.unwrap_or_else(|_| "is that the admin port of a gateway?".to_owned());
-            return Err(Failed(format!("{base} answers {status}: {said}")));
+            return Err(format!("{base} answers {status}: {said}").into());
         }
         serde_json::from_slice(&body).map_err(|error| {
-            Failed(format!("{base} answers what is not understood ({error}): is it a gateway?"))
+            format!("{base} answers what is not understood ({error}): is it a gateway?").into()
         })
     }
 

@@ -6,11 +6,8 @@ use clap::{Args as ClapArgs, ValueEnum};
 use outrigger::config::Strategy;
 use serde::Serialize;
 
-use super::{Env, Failed, out, read};
-use crate::{
-    file::File,
-    replay::{Replay, Trace, config_for},
-};
+use super::{Env, Failed, configuration, out};
+use crate::replay::{Replay, Trace, config_for};
 
 /// Run a recorded trace through the engine: how each place stood, and who would have been asked
 ///
@@ -69,7 +66,7 @@ pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
         .into());
     }
     let config = match &args.config {
-        Some(path) => File::read(&read(path)?, &path.display().to_string(), env)?.config,
+        Some(path) => configuration(path, env)?.config,
         None => config_for(&trace)?,
     };
     let replay = Replay::new(trace, &config, args.strategy.map(Strategy::from), args.seed)?;

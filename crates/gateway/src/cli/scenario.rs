@@ -3,7 +3,7 @@
 
 use std::{io, path};
 
-use outrigger::config::{Document, Fault, Path};
+use outrigger::config::{Document, Fault, Faults, Path};
 use sim::{Scenario, ScenarioError, WorldError};
 
 use super::{Failed, read};
@@ -11,26 +11,25 @@ use super::{Failed, read};
 /// Reads a scenario.
 pub(super) fn scenario(file: &path::Path) -> Result<Scenario, Failed> {
     let text = read(file)?;
-    Scenario::parse(&text).map_err(|error| Failed::from(fault(&text, &file.display().to_string(), &error)))
+    Scenario::parse(&text)
+        .map_err(|error| Failed::over(&faults(&text, &file.display().to_string(), &error)))
 }
 
 /// What is wrong, and where.
-fn fault(text: &str, name: &str, error: &ScenarioError) -> String {
+fn faults(text: &str, name: &str, error: &ScenarioError) -> Faults {
     // It is parsed once more, for the places; values are what is written, so nothing else is looked at.
     let elsewhere = |_: &path::Path| Err(io::ErrorKind::Unsupported.into());
     let document = match Document::parse_with(text, name, &|_| None, &elsewhere) {
         Ok(document) => document,
         // It is no TOML.
-        Err(faults) => return faults.to_string(),
+        Err(faults) => return faults,
     };
     if let ScenarioError::Toml(error) = error {
-        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
-        return format!("{name}:{line}:{column}: {}", error.message());
+        let offset = error.span().map_or(0, |span| span.start);
+        return document.place_at(offset, Fault::new(Path::default(), error.message())).into();
     }
     let (path, error) = way(error);
-    document.place(Fault::new(path, error.to_string())).to_string()
+    document.place(Fault::new(path, error.to_string())).into()
 }
 
 /// The way to the value at fault, and what is wrong with it.
@@ -84,7 +83,7 @@ mod tests {
                 "us-east",
             ),
         ] {
-            let told = fault(text, "x.toml", &Scenario::parse(text).unwrap_err());
+            let told = faults(text, "x.toml", &Scenario::parse(text).unwrap_err()).to_string();
             assert!(told.starts_with(place) && told.contains(words), "{text}:\n{told}");
             assert_eq!(told.lines().count(), 1, "{told}");
         }

@@ -84,6 +84,9 @@ async fn serve(args: &Args, scenario: Option<Scenario>) -> Result<ExitCode, Fail
         phases,
         Phase::Over,
     ));
+    if let Some(scenario) = &scenario {
+        world.play(scenario)?;
+    }
     if args.json {
         out::result(serde_json::to_string(&Addresses { regions, admin: format!("http://{admin}") })?);
     } else {
@@ -95,9 +98,6 @@ async fn serve(args: &Args, scenario: Option<Scenario>) -> Result<ExitCode, Fail
         out::note(format_args!("listening http://{}", server.addr(first)?));
     }
     out::note(format_args!("admin http://{admin}"));
-    if let Some(scenario) = &scenario {
-        world.play(scenario)?;
-    }
     signals.next().await;
     control.advance(Phase::Over);
     server.shutdown().await;

@@ -32,6 +32,18 @@ async fn init_writes_a_file_that_check_takes() {
 }
 
 #[tokio::test]
+async fn init_says_as_a_document_what_it_wrote_and_where() {
+    let file = folder().join("outrigger.toml").display().to_string();
+    let told = run(&["init", &file, "--json"]).await;
+    assert_eq!((told.code, told.err.as_str()), (Some(0), ""));
+    let written: Value = serde_json::from_str(&told.out).unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(written, serde_json::json!({ "file": file, "config": text }));
+    let shown: Value = serde_json::from_str(&run(&["init", "-", "--json"]).await.out).unwrap();
+    assert_eq!(shown, serde_json::json!({ "file": null, "config": text }));
+}
+
+#[tokio::test]
 async fn init_never_writes_over_a_file_unless_told_to() {
     let file = folder().join("outrigger.toml");
     std::fs::write(&file, "mine").unwrap();

@@ -176,7 +176,7 @@ async fn wrong_usage_is_status_two() {
 }
 
 /// The verbs that the help lists.
-async fn verbs() -> Vec<String> {
+pub(crate) async fn verbs() -> Vec<String> {
     let help = run(&["--help"]).await.out;
     let listed =
         help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());

@@ -56,6 +56,12 @@ async fn a_place_is_cordoned_and_uncordoned_from_a_terminal() {
     let back = gateway.operated(&["uncordon", "holysheep/us-east/gpt-4.1"]).await;
     assert_eq!(back.out, "uncordoned holysheep/us-east/gpt-4.1\n");
     assert!(gateway.cordoned().await.is_empty());
+    gateway.operated(&["cordon", "holysheep/us-east"]).await;
+    let back = json(&gateway.operated(&["uncordon", "holysheep/us-east", "--json"]).await);
+    let place = serde_json::json!({
+        "provider": "holysheep", "region": "us-east", "model": "gpt-4.1", "was_cordoned": true,
+    });
+    assert_eq!(back, serde_json::json!({ "cordoned": false, "for": null, "deployments": [place] }));
     let twice = gateway.operated(&["uncordon", "holysheep/us-east"]).await;
     assert_eq!((twice.code, twice.out.as_str()), (Some(0), "holysheep/us-east/gpt-4.1 was not cordoned\n"));
 }

@@ -16,6 +16,7 @@ mod callers;
 mod chaos;
 mod commands;
 mod dashboard;
+mod documents;
 mod early;
 mod fleet;
 mod hands;
