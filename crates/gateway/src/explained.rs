@@ -1,6 +1,11 @@
 //! A choice taken apart, as `/explain` and `outrigger explain` tell it.
 
-use outrigger::registry::{Explanation, Row, Scoring, Terms, Verdict};
+use std::collections::BTreeSet;
+
+use outrigger::{
+    CallError, Client,
+    registry::{Explanation, Row, Scoring, Terms, Verdict},
+};
 use serde::{Deserialize, Serialize};
 
 /// A choice taken apart, tier by tier.
@@ -78,6 +83,20 @@ impl Explained {
             model: row.model.to_string(),
         });
         Self { model: model.to_owned(), choice, tiers: tiers.iter().map(Tier::from).collect() }
+    }
+}
+
+/// What there is in place of a name that a choice was asked for and that is not there, and what such names are.
+pub(crate) fn known(client: &Client, error: &CallError) -> Option<(&'static str, BTreeSet<String>)> {
+    match error {
+        CallError::UnknownRegion { .. } => {
+            let regions = client.deployments().into_iter().map(|place| place.region.to_string());
+            Some(("regions", regions.collect()))
+        }
+        CallError::ModelNotFound { .. } => {
+            Some(("models", client.models().iter().map(ToString::to_string).collect()))
+        }
+        _ => None,
     }
 }
 

@@ -7,10 +7,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
+use outrigger::{CallError, config::did_you_mean};
 
 use super::Admin;
 use crate::{
-    explained::Explained,
+    explained::{Explained, known},
     query,
     routes::{error::ApiError, json},
 };
@@ -23,8 +24,14 @@ pub(super) async fn explain(State(admin): State<Arc<Admin>>, RawQuery(text): Raw
             .at("model")
             .into_response();
     };
-    match admin.client.explain(&model, query::value(&text, "region").as_deref()) {
+    let region = query::value(&text, "region");
+    match admin.client.explain(&model, region.as_deref()) {
         Ok(tiers) => json(&Explained::new(&model, &tiers)),
-        Err(error) => ApiError::from(error).into_response(),
+        Err(error) => {
+            let asked = if matches!(error, CallError::UnknownRegion { .. }) { region } else { Some(model) };
+            let names = known(&admin.client, &error).map(|(_, names)| names).unwrap_or_default();
+            let help = did_you_mean(&asked.unwrap_or_default(), names.iter().map(String::as_str));
+            ApiError::from(error).help(help).into_response()
+        }
     }
 }

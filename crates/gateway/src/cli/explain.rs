@@ -2,14 +2,13 @@
 //! that runs; or offline, of a configuration alone, with nothing known of any deployment yet.
 
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::{Args as ClapArgs, CommandFactory, error::ErrorKind};
 use outrigger::{
-    CallError, Client,
+    Client,
     registry::{Scoring, Verdict},
 };
 
@@ -21,7 +20,7 @@ use super::{
     table::{Side, Table},
 };
 use crate::{
-    explained::{Candidate, Explained, Numbers, Tier},
+    explained::{Candidate, Explained, Numbers, Tier, known},
     query,
 };
 
@@ -80,12 +79,7 @@ fn live(admin: String, args: &Args) -> Result<Explained, Failed> {
 fn offline(path: &Path, args: &Args, env: Env<'_>) -> Result<Explained, Failed> {
     let client = Client::builder().config(configuration(path, env)?.config).seed(0).build()?;
     let tiers = client.explain(&args.model, args.region.as_deref()).map_err(|error| {
-        let (what, names): (_, BTreeSet<String>) = match &error {
-            CallError::UnknownRegion { .. } => {
-                ("regions", client.deployments().iter().map(|place| place.region.to_string()).collect())
-            }
-            _ => ("models", client.models().iter().map(ToString::to_string).collect()),
-        };
+        let Some((what, names)) = known(&client, &error) else { return error.to_string() };
         let names: Vec<String> = names.into_iter().collect();
         format!("{error}; the {what} of {} are: {}", path.display(), names.join(", "))
     })?;

@@ -60,6 +60,12 @@ impl ApiError {
         self
     }
 
+    /// Says what to do about it, where that is known.
+    pub(crate) fn help(mut self, help: Option<String>) -> Self {
+        self.message.extend(help.map(|help| format!("; {help}")));
+        self
+    }
+
     /// The SDK's own wait is as good as any where none is known.
     pub(crate) fn worth_another_try(mut self) -> Self {
         self.should_retry = None;

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     commands::{Run, run},
-    support::{Gateway, file, find, soon},
+    support::{Gateway, file, find, question, soon},
 };
 
 impl Gateway {
@@ -128,6 +128,18 @@ async fn a_live_choice_is_explained_as_it_stands() {
     let unknown = gateway.operated(&["explain", "nope"]).await;
     assert_eq!(unknown.code, Some(1));
     assert!(unknown.err.contains("404") && unknown.err.contains("no model `nope`"), "{}", unknown.err);
+    for (asked, help) in [
+        (&["explain", "chatt"][..], "`chatt` is configured; did you mean `chat`?"),
+        (&["explain", "nope"], "; known: `chat`"),
+        (&["explain", "chat", "--region", "us-esat"], "did you mean `us-east`?"),
+        (&["explain", "chat", "--region", "mars"], "; known: `eu-west`, `us-east`"),
+    ] {
+        let told = gateway.operated(asked).await;
+        assert!(told.code == Some(1) && told.err.contains(help), "{asked:?}: {}", told.err);
+    }
+    let question = question(false).replace("\"chat\"", "\"chatt\"");
+    let told = gateway.post("/v1/chat/completions", "", &question).await.text();
+    assert!(!told.contains("did you mean"), "callers are not told of models that may not be theirs: {told}");
 }
 
 const TIERS: &str = "[providers.near]\ndialect = \"openai\"\n\
