@@ -11,6 +11,7 @@ use axum::{
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
+use http::StatusCode;
 use outrigger::engine::DeploymentStatus;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -18,7 +19,10 @@ use tokio::task::AbortHandle;
 use tracing::info;
 
 use super::{Admin, not_found, read, stray};
-use crate::{query, routes};
+use crate::{
+    query,
+    routes::{self, error::ApiError},
+};
 
 /// A provider's region, or one model there. A key that is misspelt must not widen it.
 #[derive(Deserialize)]
@@ -117,6 +121,12 @@ impl Admin {
     }
 }
 
+/// What would end as it begins takes nothing out, and whoever asked for it would think that it did.
+fn no_time() -> Response {
+    let message = "`for` is no time at all; leave it out to take the place out until it is put back";
+    ApiError::caller(StatusCode::BAD_REQUEST, "invalid_value", message).at("for").into_response()
+}
+
 fn abort(end: Option<AbortHandle>) {
     if let Some(end) = end {
         end.abort();
@@ -128,6 +138,9 @@ pub(super) async fn cordon(State(admin): State<Arc<Admin>>, body: Body) -> Respo
         Ok(order) => order,
         Err(error) => return error.into_response(),
     };
+    if lasting.is_some_and(|lasting| lasting.is_zero()) {
+        return no_time();
+    }
     let is_meant = |place: &Place| {
         *place.provider == *provider
             && *place.region == *region

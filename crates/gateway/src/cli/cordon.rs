@@ -25,7 +25,7 @@ pub(super) struct CordonArgs {
     #[command(flatten)]
     gateway: Gateway,
     /// Put it back by itself after so long: `10m`, `2h`
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = some_time)]
     lasting: Option<Duration>,
     /// Print one JSON document
     #[arg(long)]
@@ -53,6 +53,16 @@ pub(super) fn cordon(args: &CordonArgs) -> Result<ExitCode, Failed> {
 pub(super) fn uncordon(args: &UncordonArgs) -> Result<ExitCode, Failed> {
     let done = block_on(put_back(&args.gateway.operator(), &args.place))?;
     done.tell(args.json)
+}
+
+/// A length of time in which something can happen.
+fn some_time(text: &str) -> Result<Duration, String> {
+    let lasting = duration(text)?;
+    if lasting.is_zero() {
+        Err("that is no time at all: the place would not be taken out".to_owned())
+    } else {
+        Ok(lasting)
+    }
 }
 
 /// What `/cordon` is asked for.

@@ -76,8 +76,13 @@ async fn a_place_that_is_not_there_is_told_with_the_nearest_names() {
             assert!(run.err.contains(place) && run.err.contains("nearest: holysheep/us-east"), "{}", run.err);
         }
     }
-    assert!(gateway.cordoned().await.is_empty());
     assert_eq!(gateway.operated(&["cordon", "holysheep"]).await.code, Some(2));
+    let at_once = gateway.operated(&["cordon", "holysheep/us-east", "--for", "0s"]).await;
+    assert!(at_once.code == Some(2) && at_once.err.contains("no time at all"), "{}", at_once.err);
+    let order = "{\"provider\":\"holysheep\",\"region\":\"us-east\",\"for\":\"0s\"}";
+    let at_once = gateway.operate("POST", "/cordon", order).await;
+    assert_eq!((at_once.status, at_once.code().as_str()), (400, "invalid_value"));
+    assert!(gateway.cordoned().await.is_empty() && !gateway.log().contains("cordoned"), "{}", gateway.log());
 }
 
 #[tokio::test]
