@@ -16,6 +16,8 @@ use super::Failed;
 
 /// Nothing that an operator asks takes longer, unless the gateway is not well.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What is asked of someone whom nobody understood.
+const ELSEWHERE: &str = "is that the admin port of a gateway?";
 /// The status of some ten thousand deployments.
 const MAX_ANSWER: usize = 16 << 20;
 
@@ -99,8 +101,8 @@ impl Operator {
         let late = || format!("{base} does not answer within {} s", PATIENCE.as_secs());
         let (status, body) = answered.map_err(|_| late())??;
         if !status.is_success() {
-            let said = serde_json::from_slice::<Refusal>(&body).map(|refusal| refusal.error.message);
-            let said = said.unwrap_or_else(|_| "is that the admin port of a gateway?".to_owned());
+            let said = serde_json::from_slice::<Refusal>(&body).map(|refusal| refusal.error.in_words());
+            let said = said.unwrap_or_else(|_| ELSEWHERE.to_owned());
             return Err(format!("{base} answers {status}: {said}").into());
         }
         serde_json::from_slice(&body).map_err(|error| {
@@ -135,6 +137,18 @@ struct Refusal {
 #[derive(Deserialize)]
 struct Said {
     message: String,
+    #[serde(default)]
+    code: Option<String>,
+}
+
+impl Said {
+    /// The callers' port refuses in the same form; its codes say that it is one.
+    fn in_words(self) -> String {
+        match self.code.as_deref() {
+            Some("unknown_url" | "invalid_api_key") => format!("{}; {ELSEWHERE}", self.message),
+            _ => self.message,
+        }
+    }
 }
 
 #[cfg(test)]

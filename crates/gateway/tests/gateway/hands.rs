@@ -94,6 +94,26 @@ async fn an_admin_port_where_nobody_listens_is_told() {
     }
 }
 
+/// **The wrong port says so.** Both ports are a gateway's, and they are one number apart.
+#[tokio::test]
+async fn the_callers_port_is_not_taken_for_the_operators() {
+    let open = Gateway::start("").await;
+    let minted = json(&run(&["keys", "new", "team-a", "--json"]).await);
+    let locked = Gateway::start(minted["entry"].as_str().unwrap()).await;
+    for gateway in [open, locked] {
+        for verb in
+            [&["cordon", "holysheep/us-east"][..], &["uncordon", "holysheep/us-east"], &["explain", "chat"]]
+        {
+            let told = run(&[verb, &["--admin", &gateway.listen.to_string()]].concat()).await;
+            assert!(
+                told.code == Some(1) && told.err.contains("is that the admin port of a gateway?"),
+                "{}",
+                told.err
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn cordons_are_told_on_events() {
     let gateway = Gateway::start("").await;
