@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use clap::Args as ClapArgs;
 use sim::Scenario;
 
-use super::{Env, Failed, block_on, scenario::scenario};
+use super::{Env, Failed, address, block_on, scenario::scenario};
 use crate::{
     demo::{self, Play},
     log,
@@ -20,10 +20,10 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     /// Where callers come in
-    #[arg(long, env = "OUTRIGGER_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    #[arg(long, env = "OUTRIGGER_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS", value_parser = address)]
     listen: SocketAddr,
     /// Where operators come in
-    #[arg(long, env = "OUTRIGGER_ADMIN", default_value = "127.0.0.1:8081", value_name = "ADDRESS")]
+    #[arg(long, env = "OUTRIGGER_ADMIN", default_value = "127.0.0.1:8081", value_name = "ADDRESS", value_parser = address)]
     admin: SocketAddr,
     /// How long callers ask, at least 8; 60, or as long as the scenario
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(8..=86_400))]

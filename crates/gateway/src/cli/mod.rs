@@ -133,6 +133,13 @@ fn text(bytes: Vec<u8>) -> Result<String, String> {
     })
 }
 
+/// Where to listen: `ADDRESS:PORT`, or the URL that it makes, so that one variable says where a gateway serves and where to ask it.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let bare = text.strip_prefix("http://").unwrap_or(text);
+    let bare = bare.strip_suffix('/').unwrap_or(bare);
+    bare.parse().map_err(|_| "it is no address with its port, such as `127.0.0.1:8081`".to_owned())
+}
+
 /// A length of time, as flags and files write it.
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)

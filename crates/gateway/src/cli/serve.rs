@@ -12,7 +12,7 @@ use clap::Args as ClapArgs;
 use outrigger::{Client, Room};
 use tracing::{Level, info};
 
-use super::{Env, Failed, block_on, warn_of_open_admin};
+use super::{Env, Failed, address, block_on, warn_of_open_admin};
 #[cfg(feature = "otel")]
 use crate::otel::Tracing;
 #[cfg(not(feature = "otel"))]
@@ -42,10 +42,10 @@ pub(super) struct Args {
     #[arg(long, env = "OUTRIGGER_CONFIG", value_name = "FILE")]
     config: PathBuf,
     /// Where callers come in, instead of the file's `server.listen`
-    #[arg(long, env = "OUTRIGGER_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "OUTRIGGER_LISTEN", value_name = "ADDRESS", value_parser = address)]
     listen: Option<SocketAddr>,
     /// Where operators come in, instead of the file's `server.admin`
-    #[arg(long, env = "OUTRIGGER_ADMIN", value_name = "ADDRESS")]
+    #[arg(long, env = "OUTRIGGER_ADMIN", value_name = "ADDRESS", value_parser = address)]
     admin: Option<SocketAddr>,
     #[command(flatten)]
     log: log::Options,

@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 use sim::{Scenario, Server, World};
 
-use super::{Env, Failed, block_on, out, scenario::scenario, warn_of_open_admin};
+use super::{Env, Failed, address, block_on, out, scenario::scenario, warn_of_open_admin};
 use crate::{
     admin,
     entrance::Entrance,
@@ -25,10 +25,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
     /// The first region's address; the others follow port by port
-    #[arg(long, env = "OUTRIGGER_SIM_LISTEN", default_value = "127.0.0.1:9101", value_name = "ADDRESS")]
+    #[arg(long, env = "OUTRIGGER_SIM_LISTEN", default_value = "127.0.0.1:9101", value_name = "ADDRESS", value_parser = address)]
     listen: SocketAddr,
     /// Where `/chaos` comes in
-    #[arg(long, env = "OUTRIGGER_SIM_ADMIN", default_value = "127.0.0.1:9100", value_name = "ADDRESS")]
+    #[arg(long, env = "OUTRIGGER_SIM_ADMIN", default_value = "127.0.0.1:9100", value_name = "ADDRESS", value_parser = address)]
     admin: SocketAddr,
     /// The seed of all chance, where no scenario says it
     #[arg(long, default_value_t = 1, value_name = "N")]

@@ -7,14 +7,45 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sim::{Fault, LAST_WORD, When};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
     process::Command,
 };
 
-use crate::support::{Gateway, Reply, file, find, post, question, soon, two_regions};
+use crate::{
+    commands::{SOUND, run},
+    support::{Gateway, Reply, announced, file, find, outrigger, post, question, soon, two_regions},
+};
 
 const CHAT: &str = "/v1/chat/completions";
+
+/// **One variable says where operators come in and where to ask.** Fails if the URL that `explain` takes keeps `serve` from starting.
+#[tokio::test]
+async fn an_address_may_be_the_url_that_it_makes() {
+    let config = file(SOUND);
+    let mut child = outrigger()
+        .args(["serve", "--listen", "http://127.0.0.1:0/", "--config"])
+        .arg(config)
+        .env("OUTRIGGER_ADMIN", "http://127.0.0.1:0")
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    announced(&mut log, "listening").await;
+    let admin = format!("http://{}", announced(&mut log, "admin").await);
+    let explained = soon(outrigger().args(["explain", "chat"]).env("OUTRIGGER_ADMIN", admin).output()).await;
+    assert!(explained.unwrap().status.success());
+    soon(child.kill()).await.unwrap();
+    for wrong in ["https://127.0.0.1:0", "http://127.0.0.1:0/path", "127.0.0.1"] {
+        let told = run(&["sim", "--admin", wrong]).await;
+        assert!(
+            told.code == Some(2) && told.err.contains("no address with its port"),
+            "{wrong}: {}",
+            told.err
+        );
+    }
+}
 
 #[tokio::test]
 async fn http_2_without_tls_is_spoken_too() {
@@ -213,7 +244,7 @@ async fn a_second_signal_ends_it_at_once() {
 async fn an_address_that_is_taken_is_a_failure_with_its_name() {
     let gateway = Gateway::start("").await;
     let taken = gateway.listen.to_string();
-    let config = file(crate::commands::SOUND);
+    let config = file(SOUND);
     let output = Command::new(env!("CARGO_BIN_EXE_outrigger"))
         .args(["serve", "--listen", &taken, "--admin", "127.0.0.1:0", "--config"])
         .arg(config)
