@@ -3,7 +3,7 @@
 
 use std::{io, path};
 
-use outrigger::config::{Document, Fault, Faults, Path};
+use outrigger::config::{Document, Fault, Faults, Path, did_you_mean};
 use sim::{Scenario, ScenarioError, WorldError};
 
 use super::{Failed, read};
@@ -11,8 +11,7 @@ use super::{Failed, read};
 /// Reads a scenario.
 pub(super) fn scenario(file: &path::Path) -> Result<Scenario, Failed> {
     let text = read(file)?;
-    Scenario::parse(&text)
-        .map_err(|error| Failed::over(&faults(&text, &file.display().to_string(), &error)))
+    Scenario::parse(&text).map_err(|error| Failed::over(&faults(&text, &file.display().to_string(), &error)))
 }
 
 /// What is wrong, and where.
@@ -26,10 +25,21 @@ fn faults(text: &str, name: &str, error: &ScenarioError) -> Faults {
     };
     if let ScenarioError::Toml(error) = error {
         let offset = error.span().map_or(0, |span| span.start);
-        return document.place_at(offset, Fault::new(Path::default(), error.message())).into();
+        return document.place_at(offset, in_words(error.message())).into();
     }
     let (path, error) = way(error);
     document.place(Fault::new(path, error.to_string())).into()
+}
+
+/// What the parser says; of a key that nobody knows, in the words of the configuration's faults, with the nearest name.
+fn in_words(message: &str) -> Fault {
+    let mut names = message.strip_prefix("unknown field").unwrap_or_default().split('`').skip(1).step_by(2);
+    match names.next() {
+        Some(key) => {
+            Fault::new(Path::default(), format!("unknown key `{key}`")).help(did_you_mean(key, names))
+        }
+        None => Fault::new(Path::default(), message),
+    }
 }
 
 /// The way to the value at fault, and what is wrong with it.
@@ -62,7 +72,14 @@ mod tests {
     #[test]
     fn a_fault_of_a_scenario_is_told_with_its_place() {
         for (text, place, words) in [
-            ("seed = 1\n[[region]]\nname = \"a\"\nlatnecy = \"1s\"", "x.toml:4:1: ", "`latency`"),
+            (
+                "seed = 1\n[[region]]\nname = \"a\"\nlatnecy = \"1s\"",
+                "x.toml:4:1: ",
+                "unknown key `latnecy`; did you mean `latency`?",
+            ),
+            ("[[regoin]]\nname = \"a\"", "x.toml:1:3: ", "unknown key `regoin`; did you mean `region`?"),
+            ("[[act]]\nname = \"a\"\nhue = 1", "x.toml:3:1: ", "; known: `name`, `at`, `for`, `sick`"),
+            ("seed = \"one\"", "x.toml:1:8: ", "invalid type"),
             ("seed = 1\n[[region]\nname = \"a\"", "x.toml:2:", "]"),
             ("[[region]]\nname = \"a\"\ntokens = 100001", "x.toml:3:10: region[0].tokens: ", "0 to 100000"),
             ("[[region]]\nname = \"A\"", "x.toml:1:1: region: ", "small letters"),
