@@ -21,8 +21,9 @@ pub(super) struct CompletionsArgs {
 /// Print the manual page, of the program or of a verb (`outrigger man | man -l -`)
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {
-    /// The verb
-    verb: Option<String>,
+    /// The verb, and what stands below it: `keys new`
+    #[arg(value_name = "VERB")]
+    verbs: Vec<String>,
 }
 
 /// What clap does not know of the program.
@@ -44,21 +45,22 @@ pub(super) fn completions(args: &CompletionsArgs) -> Result<ExitCode, Failed> {
 pub(super) fn man(args: &ManArgs) -> Result<ExitCode, Failed> {
     let mut whole = command::whole();
     whole.build();
-    let page = match &args.verb {
-        None => whole,
-        Some(verb) => of_verb(&whole, verb),
-    };
+    let page = args.verbs.iter().fold(whole, |above, verb| below(&above, verb));
     let mut text = Vec::new();
-    Man::new(page).render(&mut text)?;
+    // A verb has no version of its own.
+    Man::new(page).source(concat!("outrigger ", env!("CARGO_PKG_VERSION"))).render(&mut text)?;
     text.extend_from_slice(MORE.as_bytes());
     Ok(write(&text))
 }
 
-/// A verb as a page of its own, `outrigger-check`.
-fn of_verb(whole: &Command, verb: &str) -> Command {
-    let Some(found) = whole.find_subcommand(verb).cloned() else {
-        let names = whole.get_subcommands().map(Command::get_name).collect::<Vec<_>>().join(", ");
-        let message = format!("there is no verb `{verb}`; there are {names}");
+/// A verb as a page of its own, `outrigger-check`, `outrigger-keys-new`.
+fn below(above: &Command, verb: &str) -> Command {
+    let Some(found) = above.find_subcommand(verb).cloned() else {
+        let names = above.get_subcommands().map(Command::get_name).collect::<Vec<_>>().join(", ");
+        let message = match names.as_str() {
+            "" => format!("there is no verb `{verb}` below {}", above.get_name()),
+            names => format!("there is no verb `{verb}`; there are {names}"),
+        };
         command::whole().error(ErrorKind::InvalidValue, message).exit()
     };
     let title = found.get_display_name().unwrap_or(verb).to_owned();

@@ -207,9 +207,17 @@ async fn the_manual_has_a_page_for_the_program_and_one_for_every_verb() {
         assert!(page.out.contains(&format!("outrigger\\-{}", verb.replace('-', "\\-"))), "no word of {verb}");
         if verb != "help" {
             let of_verb = run(&["man", &verb]).await;
-            assert!(of_verb.out.contains(&format!(".TH outrigger-{verb} 1")), "{verb}: {}", of_verb.out);
+            let title = format!(".TH outrigger-{verb} 1  \"outrigger {}\"", env!("CARGO_PKG_VERSION"));
+            assert!(of_verb.out.contains(&title), "{verb}: {}", of_verb.out);
         }
     }
+    // What one page refers to, another one is.
+    let keys = run(&["man", "keys"]).await.out;
+    assert!(keys.contains("outrigger\\-keys\\-new(1)"), "{keys}");
+    let new = run(&["man", "keys", "new"]).await.out;
+    assert!(new.contains(".TH outrigger-keys-new 1") && new.contains("\\-\\-json"), "{new}");
+    assert!(run(&["man", "keys", "sail"]).await.err.contains("there are new"));
+    assert!(run(&["man", "check", "sail"]).await.err.contains("below outrigger-check"));
     let unknown = run(&["man", "sail"]).await;
     assert_eq!(unknown.code, Some(2));
     assert!(unknown.err.contains("no verb `sail`") && unknown.err.contains("serve"), "{}", unknown.err);
