@@ -14,7 +14,7 @@ mod keys;
 mod manual;
 mod operator;
 pub(crate) mod out;
-mod paint;
+pub(crate) mod paint;
 mod replay;
 mod scenario;
 mod schema;

@@ -1,4 +1,4 @@
-//! Colour, for people at a terminal who have not asked for none (`NO_COLOR`).
+//! Colour, for people at a terminal who have not asked for none (`NO_COLOR`). The log asks here too.
 
 use std::{
     fmt::Display,
@@ -7,9 +7,9 @@ use std::{
 
 use super::Env;
 
-/// Whether what is written to standard output is coloured.
+/// Whether what is written is coloured.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Paint(bool);
+pub(crate) struct Paint(bool);
 
 impl Paint {
     /// For standard output, as it is.
@@ -17,10 +17,15 @@ impl Paint {
         Self::wanted(io::stdout().is_terminal(), env)
     }
 
-    pub(super) fn wanted(is_terminal: bool, env: Env<'_>) -> Self {
+    pub(crate) fn wanted(is_terminal: bool, env: Env<'_>) -> Self {
         let is_forbidden = env("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_dumb = env("TERM").is_some_and(|terminal| terminal == "dumb");
         Self(is_terminal && !is_forbidden && !is_dumb)
+    }
+
+    /// Whether there is any.
+    pub(crate) fn is_on(self) -> bool {
+        self.0
     }
 
     /// What is well.

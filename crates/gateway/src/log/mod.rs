@@ -32,7 +32,7 @@ use tracing_subscriber::{
 };
 
 use self::{level::Levels, queue::Queue};
-use crate::cli::Env;
+use crate::cli::{Env, paint::Paint};
 
 /// How long the end of the process waits for the last lines.
 const LAST_LINES: Duration = Duration::from_millis(500);
@@ -63,7 +63,7 @@ pub(crate) enum Format {
 
 /// Begins the log of this process. Before, and in a process that never does, nothing is told.
 pub(crate) fn start(options: &Options, env: Env<'_>) {
-    let is_coloured = io::stderr().is_terminal() && env("NO_COLOR").is_none_or(|value| value.is_empty());
+    let is_coloured = Paint::wanted(io::stderr().is_terminal(), env).is_on();
     let format = options.log_format;
     beside::look(format);
     let queue = QUEUE.get_or_init(|| Queue::start(io::stderr(), move |missed| dropped(format, missed)));

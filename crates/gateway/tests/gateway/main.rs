@@ -40,5 +40,7 @@ mod simulate;
 mod spend;
 mod streams;
 mod support;
+#[cfg(unix)]
+mod terminal;
 #[cfg(feature = "otel")]
 mod traces;
