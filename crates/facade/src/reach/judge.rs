@@ -1,7 +1,11 @@
 //! What an answer says of an endpoint: decided here, without asking anybody.
 
-use std::{error::Error as _, time::SystemTime};
+use std::{
+    error::Error as _,
+    time::{Duration, SystemTime},
+};
 
+use humantime::format_duration;
 use serde_json::Value;
 use transport::{ErrorKind, Phase, TransportError};
 use url::Url;
@@ -35,23 +39,43 @@ fn shown(url: &Url) -> String {
     url.to_string()
 }
 
-/// No answer came.
-pub(super) fn unreached(mut finding: Finding, endpoint: &Endpoint, error: &TransportError) -> Finding {
-    let host = endpoint.models.host_str().unwrap_or_default();
+/// No answer came within `patience`.
+pub(super) fn unreached(
+    mut finding: Finding,
+    endpoint: &Endpoint,
+    error: &TransportError,
+    patience: Duration,
+) -> Finding {
+    // Where there is a proxy, it is what a connection is made to.
+    let proxy = endpoint.pool.proxy.as_ref();
+    let (what, peer) = proxy.map_or(("host", &endpoint.models), |proxy| ("proxy", proxy));
+    let told = match error.kind() {
+        ErrorKind::Timeout(Phase::Connect) => {
+            format!("no connection within {}", format_duration(endpoint.pool.connect_timeout))
+        }
+        ErrorKind::Timeout(_) => format!("no answer within {}", format_duration(patience)),
+        _ => error.to_string(),
+    };
     let advice = match error.kind() {
-        ErrorKind::Refused => format!("does a server listen on {}?", origin(&endpoint.models)),
-        ErrorKind::Dns => format!("is `{host}` the host's right name?"),
+        ErrorKind::Refused if proxy.is_some() => {
+            format!("does the proxy {} listen, and let this through?", origin(peer))
+        }
+        ErrorKind::Refused => format!("does a server listen on {}?", origin(peer)),
+        ErrorKind::Dns => {
+            format!("is `{}` the {what}'s right name?", peer.host_str().unwrap_or_default())
+        }
         ErrorKind::Tls => {
             finding.tls = Some(false);
             let cause = deepest(error).map(|cause| format!("{cause}; ")).unwrap_or_default();
             format!("{cause}a certificate of a private authority needs `ca_file`")
         }
+        ErrorKind::Timeout(Phase::Connect) if proxy.is_some() => {
+            format!("does the proxy {} run? `timeouts.connect` is the limit", origin(peer))
+        }
         ErrorKind::Timeout(Phase::Connect) => {
             "a firewall may swallow it, or a `proxy` be needed; `timeouts.connect` is the limit".to_owned()
         }
-        ErrorKind::Timeout(_) => {
-            "it takes connections and does not answer; `--timeout` waits longer".to_owned()
-        }
+        ErrorKind::Timeout(_) => "`--timeout` waits longer".to_owned(),
         ErrorKind::InvalidRequest => "look at `ca_file`, `proxy` and `headers`".to_owned(),
         ErrorKind::Reset | ErrorKind::Cut | ErrorKind::Protocol => {
             "something there is no HTTP server, or speaks TLS where `http://` is written".to_owned()
@@ -60,8 +84,8 @@ pub(super) fn unreached(mut finding: Finding, endpoint: &Endpoint, error: &Trans
     };
     finding.reachable = error.answered();
     finding.message = Some(match advice.as_str() {
-        "" => error.to_string(),
-        advice => format!("{error}; {advice}"),
+        "" => told,
+        advice => format!("{told}; {advice}"),
     });
     finding
 }

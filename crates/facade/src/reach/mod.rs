@@ -132,7 +132,7 @@ async fn ask(plan: &Plan, number: usize, transport: &dyn Transport, patience: Du
     let mut finding = judge::begin(endpoint, deployments.clone().map(|deployment| &*deployment.route.model));
     let heard = match visit.get(&list_of(endpoint)).await {
         Ok(heard) => heard,
-        Err(error) => return Some(judge::unreached(finding, endpoint, &error)),
+        Err(error) => return Some(judge::unreached(finding, endpoint, &error, patience)),
     };
     finding.took_ms = u64::try_from(heard.took.as_millis()).ok();
     finding.tls = (endpoint.models.scheme() == "https").then_some(true);

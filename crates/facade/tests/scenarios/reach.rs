@@ -7,7 +7,7 @@ use outrigger::{
     Config,
     config::{Model, Provider, Target},
     reach::{Credential, Finding, reach},
-    transport::{self, ErrorKind, Response, ResponseBody, Transport, TransportError},
+    transport::{self, ErrorKind, Phase, Response, ResponseBody, Transport, TransportError},
 };
 use sim::{Fault, Region, When, World};
 
@@ -69,7 +69,7 @@ async fn each_trouble_is_told_for_its_endpoint_alone() {
         (Fault::Refuse, false, None, "connection refused; does a server listen on"),
         (Fault::BadKey, true, Some(401), "the key is refused (401)"),
         (Fault::status(503), true, Some(503), "it is ill (503)"),
-        (Fault::Silent, false, None, "takes connections and does not answer"),
+        (Fault::Silent, false, None, "no answer within 10s; `--timeout` waits longer"),
         (Fault::Reset, false, None, "connection reset before an answer"),
     ];
     for (fault, reachable, status, message) in troubles {
@@ -81,6 +81,40 @@ async fn each_trouble_is_told_for_its_endpoint_alone() {
         assert!(well.ok && !sick.ok, "{shown}: {findings:?}");
         assert_eq!((sick.reachable, sick.status), (reachable, status), "{shown}");
         assert!(sick.message.as_deref().unwrap().contains(message), "{shown}: {:?}", sick.message);
+    }
+}
+
+/// **Who is not there is named.** With a proxy a connection is made to that and to nobody else. Its password is nobody's business.
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_is_not_there_is_told_and_not_the_provider_behind_it() {
+    #[derive(Debug)]
+    struct Failing(ErrorKind);
+
+    #[async_trait::async_trait]
+    impl Transport for Failing {
+        async fn send(&self, _: transport::Request) -> Result<Response, TransportError> {
+            Err(TransportError::new(self.0))
+        }
+    }
+
+    let mut provider = Provider::openai().region("here", "http://provider.example/v1").unwrap();
+    for (_, region) in &mut provider.regions {
+        region.proxy = Some("http://user:hunter2@proxy.example:3128".parse().unwrap());
+    }
+    let model = Model::new([Target::new("p", "gpt-4.1")]);
+    let config = Config::new().provider("p", provider).model("chat", model);
+    for (kind, told) in [
+        (ErrorKind::Refused, "connection refused; does the proxy proxy.example:3128 listen"),
+        (ErrorKind::Dns, "is `proxy.example` the proxy's right name?"),
+        (
+            ErrorKind::Timeout(Phase::Connect),
+            "no connection within 2s; does the proxy proxy.example:3128 run?",
+        ),
+    ] {
+        let findings = reach(&config, &Failing(kind), PATIENCE, |_| {}).await;
+        let message = findings.first().unwrap().message.as_deref().unwrap();
+        assert!(message.contains(told) && !message.contains("provider.example"), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
     }
 }
 

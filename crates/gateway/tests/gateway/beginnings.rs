@@ -129,6 +129,39 @@ async fn probing_tells_each_trouble_and_fails() {
     assert!(json["endpoints"][2]["message"].as_str().unwrap().contains("does a server listen"), "{json}");
 }
 
+#[tokio::test]
+async fn probing_names_a_model_that_is_not_there_and_fails() {
+    let (_server, text) = two_regions().await;
+    let text = text.replace("model = \"gpt-4.1\"", "model = \"gpt-nope\"");
+    let found = check(&text, &["--probe"]).await;
+    assert_eq!(found.code, Some(1), "{}", found.out);
+    let lines: Vec<_> =
+        found.out.lines().filter(|line| line.contains("it has no model `gpt-nope`")).collect();
+    assert!(
+        lines.len() == 2 && lines.iter().all(|line| line.contains(": failed, status 200, ")),
+        "{}",
+        found.out
+    );
+    let found = check(&text, &["--probe", "--json"]).await;
+    let json: Value = serde_json::from_str(&found.out).unwrap();
+    assert_eq!((found.code, &json["ok"]), (Some(1), &Value::Bool(false)));
+    let nope = serde_json::json!([{ "model": "gpt-nope", "there": false }]);
+    assert_eq!(json["endpoints"][0]["models"], nope, "{json}");
+}
+
+/// A proxy where nobody listens is what is not there, and not the provider behind it.
+#[tokio::test]
+async fn probing_through_a_proxy_names_the_proxy() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (server, text) = two_regions().await;
+    let text = text.replace("api_key", &format!("proxy = \"http://user:hunter2@{nobody}\"\napi_key"));
+    let found = check(&text, &["--probe"]).await;
+    let told = format!("connection refused; does the proxy {nobody} listen");
+    assert_eq!((found.code, found.out.matches(&told).count()), (Some(1), 2), "{}", found.out);
+    assert!(!found.out.contains("hunter2"), "{}", found.out);
+    assert_eq!(server.world().count("us-east").unwrap(), 0);
+}
+
 /// A server that takes connections and says nothing costs its own patience, not more.
 #[tokio::test]
 async fn probing_waits_as_long_as_it_is_told() {
@@ -140,7 +173,7 @@ async fn probing_waits_as_long_as_it_is_told() {
     );
     let found = check(&text, &["--probe", "--timeout", "200ms"]).await;
     assert_eq!(found.code, Some(1));
-    assert!(found.out.contains("timed out: head; it takes connections and does not answer"), "{}", found.out);
+    assert!(found.out.contains("no answer within 200ms; `--timeout` waits longer"), "{}", found.out);
     assert!(found.out.contains("1 of 1 endpoint failed"), "{}", found.out);
 }
 
