@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use crate::{latency::Latency, quota::Quota};
 
+/// The article's models, as its provider names them.
+pub(crate) const ARTICLE_MODELS: [&str; 4] =
+    ["gpt-4.1", "claude-sonnet-4.5", "gemini-2.5-flash", "deepseek-v3.2"];
+
 /// A region as it is when nothing is wrong with it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -16,7 +20,7 @@ pub struct Region {
     pub pace: Duration,
     /// Tokens in an answer whose request sets no lower limit. Default 20.
     pub tokens: u32,
-    /// Models that it serves; empty for any, the default.
+    /// Models that it serves; empty for any, the default. Then it lists the article's four.
     pub models: Vec<String>,
     /// The key that it accepts; absent, the default: any, and none.
     pub key: Option<String>,

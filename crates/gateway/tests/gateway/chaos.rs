@@ -55,7 +55,11 @@ impl Sim {
 async fn simulated_regions_answer_and_can_be_disturbed() {
     let mut sim = Sim::start().await;
     let models = "GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-    assert_eq!(send(sim.first, models).await.status, 200);
+    let listed = send(sim.first, models).await;
+    assert_eq!(listed.status, 200);
+    let listed = listed.json();
+    let listed: Vec<_> = listed["data"].as_array().unwrap().iter().map(|model| &model["id"]).collect();
+    assert_eq!(listed, ["gpt-4.1", "claude-sonnet-4.5", "gemini-2.5-flash", "deepseek-v3.2"]);
     assert_eq!(sim.wreak("\"fault\":\"status\",\"status\":503").await, 200);
     assert_eq!(send(sim.first, models).await.status, 503);
     assert_eq!(operate(sim.admin, "DELETE", "/chaos?regoin=eu-west", "").await.status, 400);

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::{
     latency::{Draws, hash, mix},
-    region::Region,
+    region::{ARTICLE_MODELS, Region},
     request::{Ask, Generation, Kind},
 };
 
@@ -174,6 +174,7 @@ pub(crate) fn answer(ask: &Ask, region: &Region, draw: u64) -> Answer {
             if ask.stream { told.stream() } else { told.whole() }
         }
         Kind::Embeddings { inputs, base64 } => openai::embeddings(model, inputs, *base64),
+        Kind::Models if region.models.is_empty() => openai::models(&ARTICLE_MODELS),
         Kind::Models => openai::models(&region.models),
         Kind::Model(id) => openai::model(id),
     }

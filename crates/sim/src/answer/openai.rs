@@ -199,8 +199,8 @@ fn model_card(id: &str) -> serde_json::Value {
     json!({"id": id, "object": "model", "created": CREATED, "owned_by": "sim"})
 }
 
-pub(super) fn models(ids: &[String]) -> Answer {
-    let data: Vec<_> = ids.iter().map(|id| model_card(id)).collect();
+pub(super) fn models(ids: &[impl AsRef<str>]) -> Answer {
+    let data: Vec<_> = ids.iter().map(|id| model_card(id.as_ref())).collect();
     document(json!({"object": "list", "data": data}), 0)
 }
 
