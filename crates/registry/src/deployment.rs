@@ -92,12 +92,20 @@ pub struct Numbers {
 )]
 #[non_exhaustive]
 pub struct Limits {
-    /// Attempts begun within any 60 s.
+    /// Attempts begun within any 60 s, those included that others told of.
     pub requests_per_minute: Option<NonZeroU32>,
-    /// Tokens of finished attempts within any 60 s, the estimate of the next one included.
+    /// Tokens of finished attempts within any 60 s, the estimate of the next one included, and those that others told of.
     pub tokens_per_minute: Option<NonZeroU64>,
-    /// Attempts in flight.
+    /// Attempts in flight, here alone.
     pub concurrent: Option<NonZeroU32>,
+}
+
+impl Limits {
+    /// Whether one more request fits beside so many, and so many tokens, its own included.
+    pub(crate) fn has_room(&self, requests: u64, tokens: u64) -> bool {
+        self.requests_per_minute.is_none_or(|limit| requests < u64::from(limit.get()))
+            && self.tokens_per_minute.is_none_or(|limit| tokens <= limit.get())
+    }
 }
 
 #[cfg(test)]

@@ -80,6 +80,11 @@ pub enum Refusal {
         /// When that can change.
         until: Instant,
     },
+    /// A limit per minute of ours leaves no room because of what others used of it.
+    SharedQuota {
+        /// When that can change.
+        until: Instant,
+    },
     /// Its circuit does not admit.
     Circuit,
     /// As many attempts are in flight as it may have.
@@ -91,7 +96,7 @@ impl Refusal {
     #[must_use]
     pub const fn until(&self) -> Option<Instant> {
         match *self {
-            Self::Cooling { until, .. } | Self::Quota { until } => Some(until),
+            Self::Cooling { until, .. } | Self::Quota { until } | Self::SharedQuota { until } => Some(until),
             Self::NotConfigured
             | Self::Residency
             | Self::Cordoned
@@ -112,6 +117,7 @@ impl fmt::Display for Refusal {
             Self::Cooling { origin: CooldownOrigin::Named, .. } => "cooling down, as the provider asked",
             Self::Cooling { origin: CooldownOrigin::Inferred, .. } => "cooling down, as we concluded",
             Self::Quota { .. } => "no quota left",
+            Self::SharedQuota { .. } => "no quota left by what others used",
             Self::Concurrency => "at its concurrent limit",
             Self::Circuit => "circuit does not admit",
         })

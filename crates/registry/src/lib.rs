@@ -24,7 +24,8 @@
 //! - *What happened*: [`begin`](Registry::begin), then [`finish`](Registry::finish) or [`abandon`](Registry::abandon), each
 //!   of which consumes the token; [`first_token`](Registry::first_token) in between.
 //! - *What was said*: [`cooldown`](Registry::cooldown) and [`note_quota`](Registry::note_quota) by a provider,
-//!   [`cordon`](Registry::cordon) by an operator, [`recovered`](Registry::recovered) by a circuit.
+//!   [`cordon`](Registry::cordon) by an operator, [`recovered`](Registry::recovered) by a circuit; by others who ask the same
+//!   places [`suspect`](Registry::suspect) and [`used_elsewhere`](Registry::used_elsewhere), which is their [`used`](Registry::used).
 //! - *The decision*: [`pick`](Registry::pick). *Its reasons*: [`explain`](Registry::explain). *The facts*:
 //!   [`view`](Registry::view). *The news*: [`poll_event`](Registry::poll_event).
 //!
@@ -68,6 +69,7 @@ pub use crate::deployment::{Deployment, DeploymentId, Limits, Numbers};
 pub use crate::error::{ConfigError, NoPick, Refusal, Why};
 pub use crate::ewma::Ewma;
 pub use crate::explain::{Explanation, Row, Terms, Verdict};
+pub use crate::load::Used;
 pub use crate::number::{Price, Ratio, Weight};
 pub use crate::pick::Pick;
 pub use crate::query::{Kind, Query};

@@ -55,9 +55,9 @@ pub(crate) fn admit(
         return Err(Refusal::Cooling { until: cooldown.until, origin: cooldown.origin });
     }
     if state.has_quota()
-        && let Some(until) = state.quota_lacks(u64::from(query.tokens), now)
+        && let Some(refusal) = state.quota_lacks(u64::from(query.tokens), now)
     {
-        return Err(Refusal::Quota { until });
+        return Err(refusal);
     }
     if !(query.admits)(id) {
         return Err(Refusal::Circuit);
@@ -110,7 +110,9 @@ impl Why {
             None => unchosen,
             Some(Refusal::NotConfigured) => Self::NotConfigured,
             Some(Refusal::Residency) => Self::Residency,
-            Some(Refusal::Cooling { .. } | Refusal::Quota { .. }) => Self::Waiting,
+            Some(Refusal::Cooling { .. } | Refusal::Quota { .. } | Refusal::SharedQuota { .. }) => {
+                Self::Waiting
+            }
             Some(Refusal::Cordoned | Refusal::Excluded | Refusal::Concurrency | Refusal::Circuit) => {
                 Self::NoneEligible
             }

@@ -3,7 +3,7 @@
 use crate::config::RegistryConfig;
 use crate::deployment::{Deployment, DeploymentId, Numbers};
 use crate::error::{ConfigError, NoPick, Why};
-use crate::load::Count;
+use crate::load::{Count, Minute, Used};
 use crate::pick::{Cooldowns, Pick, admit, last_resort};
 use crate::query::Query;
 use crate::quota::{CooldownOrigin, Quota};
@@ -170,6 +170,15 @@ impl Registry {
         }
     }
 
+    /// What others used of a deployment's last minute, as they tell it now: all of it, in place of what was heard before. It counts
+    /// beside what was used here in limits per minute, and each part no longer than it says; an empty list forgets.
+    pub fn used_elsewhere(&mut self, id: DeploymentId, parts: &[Used], now: Instant) {
+        let now = self.on_time(now);
+        if let Some(state) = self.table.get_mut(id) {
+            state.elsewhere = (!parts.is_empty()).then(|| Box::new(Minute::heard(parts, now)));
+        }
+    }
+
     /// An operator takes a deployment out.
     pub fn cordon(&mut self, id: DeploymentId) {
         if let Some(state) = self.table.get_mut(id) {
@@ -238,12 +247,21 @@ impl Registry {
         self.table.get(id).map_or(0, |state| state.in_flight)
     }
 
+    /// What was used here of a deployment's last minute, for others to know: at most thirteen parts, the oldest first. What was heard
+    /// from others is not told on.
+    #[must_use]
+    pub fn used(&self, id: DeploymentId, now: Instant) -> Vec<Used> {
+        let now = self.time(now);
+        self.table.get(id).map_or_else(Vec::new, |state| state.minute.told(now))
+    }
+
     /// The facts of a deployment; `None` when it is not known.
     #[must_use]
     pub fn view(&self, id: DeploymentId, now: Instant) -> Option<View> {
         let now = self.time(now);
         let state = self.table.get(id)?;
         let (used, memory) = (state.minute.total_at(now), self.config.memory);
+        let elsewhere = state.used_elsewhere(now);
         let (remaining_requests, remaining_tokens) = state.headroom.left(now);
         Some(View {
             id,
@@ -258,6 +276,8 @@ impl Registry {
             in_flight: state.in_flight,
             requests_per_minute: used.requests,
             tokens_per_minute: used.tokens,
+            requests_elsewhere: elsewhere.requests,
+            tokens_elsewhere: elsewhere.tokens,
             remaining_requests,
             remaining_tokens,
             cooldown: state.cooldown_at(now),

@@ -4,6 +4,7 @@
 
 use crate::config::RegistryConfig;
 use crate::deployment::{Deployment, DeploymentId};
+use crate::error::Refusal;
 use crate::health::Health;
 use crate::latency::{Latency, is_older};
 use crate::load::{Count, Minute};
@@ -32,6 +33,8 @@ pub(crate) struct State {
     pub(crate) headroom: Headroom,
     /// Boxed: a thousand bytes that only limits need would spread the rest over the cache.
     pub(crate) minute: Box<Minute>,
+    /// What others used, where they told of any.
+    pub(crate) elsewhere: Option<Box<Minute>>,
 }
 
 impl State {
@@ -48,6 +51,7 @@ impl State {
             recovered: None,
             headroom: Headroom::default(),
             minute: Box::new(Minute::new()),
+            elsewhere: None,
             deployment,
         }
     }
@@ -73,19 +77,38 @@ impl State {
         limits.requests_per_minute.is_some() || limits.tokens_per_minute.is_some() || self.headroom.is_noted()
     }
 
-    /// Until when a request of `tokens` has no room within the limits; `None` when it has.
-    pub(crate) fn quota_lacks(&self, tokens: u64, now: Instant) -> Option<Instant> {
+    /// What others used within the last minute.
+    pub(crate) fn used_elsewhere(&self, now: Instant) -> Count {
+        self.elsewhere.as_ref().map_or_else(Count::default, |minute| minute.total_at(now))
+    }
+
+    /// Why a request of `tokens` has no room within the limits; `None` when it has.
+    pub(crate) fn quota_lacks(&self, tokens: u64, now: Instant) -> Option<Refusal> {
+        let ours = self.limits_lack(tokens, now);
+        match (ours, self.headroom.lacks(tokens, now)) {
+            (Some((until, true)), None) => Some(Refusal::SharedQuota { until }),
+            (ours, theirs) => {
+                let until = ours.map(|(until, _)| until).max(theirs)?;
+                Some(Refusal::Quota { until })
+            }
+        }
+    }
+
+    /// Until when our own limits have no room, and whether they had but for what others used.
+    fn limits_lack(&self, tokens: u64, now: Instant) -> Option<(Instant, bool)> {
         let limits = &self.deployment.numbers.limits;
-        let ours = (limits.requests_per_minute.is_some() || limits.tokens_per_minute.is_some()).then(|| {
-            let used = self.minute.total_at(now);
-            let full =
-                limits.requests_per_minute.is_some_and(|limit| used.requests >= u64::from(limit.get()))
-                    || limits
-                        .tokens_per_minute
-                        .is_some_and(|limit| used.tokens.saturating_add(tokens) > limit.get());
-            full.then(|| self.minute.frees_at(now))
-        });
-        ours.flatten().max(self.headroom.lacks(tokens, now))
+        if limits.requests_per_minute.is_none() && limits.tokens_per_minute.is_none() {
+            return None;
+        }
+        let own = self.minute.total_at(now);
+        let all = own.plus(self.used_elsewhere(now));
+        if limits.has_room(all.requests, all.tokens.saturating_add(tokens)) {
+            return None;
+        }
+        let minutes = [Some(&self.minute), self.elsewhere.as_ref()];
+        let until = minutes.into_iter().flatten().filter_map(|minute| minute.frees_at(now)).min();
+        let is_shared = limits.has_room(own.requests, own.tokens.saturating_add(tokens));
+        Some((until.unwrap_or(now), is_shared))
     }
 
     pub(crate) const fn latency(&self, kind: Kind) -> &Latency {

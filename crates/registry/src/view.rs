@@ -42,6 +42,10 @@ pub struct View {
     pub requests_per_minute: u64,
     /// Tokens of attempts that finished within the last minute.
     pub tokens_per_minute: u64,
+    /// Attempts that others began within the last minute, as far as they told.
+    pub requests_elsewhere: u64,
+    /// Tokens of others' attempts that finished within the last minute, as far as they told.
+    pub tokens_elsewhere: u64,
     /// What the provider's last word leaves of requests, less what was used since.
     pub remaining_requests: Option<u64>,
     /// What the provider's last word leaves of tokens, less what was used since.

@@ -12,7 +12,7 @@ mod common;
 use common::t0;
 use outrigger_registry::{
     CooldownOrigin, Deployment, DeploymentId, NoPick, Query, Quota, Refusal, Registry, RegistryConfig,
-    Sample, Verdict, Why,
+    Sample, Used, Verdict, Why,
 };
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
@@ -158,6 +158,53 @@ fn our_own_limits_per_minute_hold_and_free_up() {
     assert_eq!(refusal(&registry, &query, at(71)), Some(Refusal::Quota { until: at(130) }));
     query.tokens = 29;
     assert_eq!(refusal(&registry, &query, at(71)), None);
+}
+
+/// **What others used counts as what was used here**, each part until its end, and is what was told last. Fails if it counts for ever, is added
+/// to what was heard before, or is told on as its hearer's own.
+#[test]
+fn what_others_used_counts_until_its_end() {
+    let (mut registry, ids) = registry(1);
+    let mut numbers = registry.view(ids[0], t0()).unwrap().deployment.numbers;
+    numbers.limits.requests_per_minute = NonZeroU32::new(5);
+    registry.update(ids[0], numbers);
+    let query = Query::new(&ids);
+    let used = |secs, requests| Used::new(Duration::from_secs(secs), requests, 7);
+    registry.used_elsewhere(ids[0], &[used(50, 2), used(20, 2)], t0());
+    registry.used_elsewhere(ids[0], &[used(50, 2), used(20, 2)], t0());
+    assert_eq!(refusal(&registry, &query, t0()), None);
+    let running = registry.begin(ids[0], t0());
+    registry.finish(running, Sample::Neutral, t0());
+    assert_eq!(refusal(&registry, &query, at(1)), Some(Refusal::SharedQuota { until: at(20) }));
+    let full = registry.pick(&query, 0, at(1)).unwrap_err();
+    assert_eq!((full.why, full.retry_at), (Why::Waiting, Some(at(20))));
+    assert!(registry.explain(&query, 0, at(1)).to_string().contains("no quota left by what others used"));
+    let view = registry.view(ids[0], at(1)).unwrap();
+    assert_eq!((view.requests_per_minute, view.requests_elsewhere, view.tokens_elsewhere), (1, 4, 14));
+    assert_eq!(registry.used(ids[0], at(1)), [Used::new(Duration::from_secs(59), 1, 0)]);
+    assert_eq!(refusal(&registry, &query, at(20)), None);
+    registry.used_elsewhere(ids[0], &[Used::new(Duration::MAX, 9, 0)], at(20));
+    assert_eq!(
+        refusal(&registry, &query, at(79)),
+        Some(Refusal::SharedQuota { until: at(80) }),
+        "a minute at most"
+    );
+    registry.used_elsewhere(ids[0], &[], at(30));
+    assert_eq!(refusal(&registry, &query, at(79)), None);
+}
+
+/// Fails if a part counts for less time than the last of it does, or seconds far apart are one.
+#[test]
+fn what_was_used_is_told_in_parts_of_five_seconds() {
+    let (mut registry, ids) = registry(1);
+    for (secs, tokens) in [(0, 10), (4, 20), (5, 30)] {
+        let running = registry.begin(ids[0], at(secs));
+        registry.finish(running, Sample::Success { first_token: None, answer: None, tokens }, at(secs));
+    }
+    let used = |secs, requests, tokens| Used::new(Duration::from_secs(secs), requests, tokens);
+    assert_eq!(registry.used(ids[0], at(10)), [used(54, 2, 30), used(55, 1, 30)]);
+    assert_eq!(registry.used(ids[0], at(60)), [used(4, 1, 20), used(5, 1, 30)]);
+    assert_eq!(registry.used(ids[0], at(65)), []);
 }
 
 #[test]

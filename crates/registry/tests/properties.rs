@@ -7,11 +7,12 @@ mod common;
 use common::t0;
 use outrigger_registry::testing::{Bench, Step, configs, histories, numbers};
 use outrigger_registry::{
-    CooldownOrigin, Deployment, Ewma, Kind, NoPick, Numbers, Query, Registry, RegistryConfig, Sample,
-    Scoring, SharedRegistry, Terms, Verdict, Why,
+    CooldownOrigin, Deployment, Ewma, Kind, NoPick, Numbers, Query, Refusal, Registry, RegistryConfig,
+    Sample, Scoring, SharedRegistry, Terms, Used, Verdict, Why,
 };
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 fn played(config: RegistryConfig, numbers: &[Numbers], steps: &[Step]) -> Bench {
@@ -55,9 +56,89 @@ proptest! {
         for (model, &id) in bench.models.iter().zip(&bench.ids) {
             let view = bench.registry.view(id, bench.now).unwrap();
             prop_assert_eq!(view.in_flight as usize, model.in_flight());
-            prop_assert_eq!(view.requests_per_minute, model.requests_per_minute(bench.now) as u64);
+            prop_assert_eq!(view.requests_per_minute, model.requests_per_minute(bench.now));
+            let elsewhere = (view.requests_elsewhere, view.tokens_elsewhere);
+            prop_assert_eq!(elsewhere, model.used_elsewhere(bench.now));
             prop_assert_eq!(view.consecutive_failures as usize, model.consecutive_failures());
             prop_assert!((view.health - model.health()).abs() < 1e-9);
+        }
+    }
+
+    /// **A limit is of all who share it.** What was used here and what others told last is what it is held to, whoever used it; the wait is to the
+    /// first of it that leaves, and who looks is told whether others are why. Fails if others' use counts twice, for longer than it was
+    /// told, or not in the wait.
+    #[test]
+    fn a_limit_per_minute_counts_all_that_is_known(
+        steps in histories(1, 60), requests in prop::option::of(1_u32..12), tokens in prop::option::of(1_u64..4_000), needed in 0_u32..500,
+    ) {
+        let mut numbers = Numbers::default();
+        numbers.limits.requests_per_minute = requests.and_then(NonZeroU32::new);
+        numbers.limits.tokens_per_minute = tokens.and_then(NonZeroU64::new);
+        let steps: Vec<_> = steps.into_iter().filter(|step| !matches!(step, Step::Cooldown(..) | Step::Cordon(..))).collect();
+        let bench = played(RegistryConfig::default(), &[numbers], &steps);
+        let mut query = Query::new(&bench.ids);
+        query.tokens = needed;
+        let verdict = bench.registry.explain(&query, 0, bench.now).rows[0].verdict;
+        let expected = match bench.models[0].full_until(needed.into(), bench.now) {
+            None => Verdict::Chosen,
+            Some((until, true)) => Verdict::Refused(Refusal::SharedQuota { until }),
+            Some((until, false)) => Verdict::Refused(Refusal::Quota { until }),
+        };
+        prop_assert_eq!(verdict, expected);
+    }
+
+    /// **What is told is what was used**: as much as counts here, in thirteen parts at most, none of which counts for longer than a minute or has ended.
+    /// And it counts there as long as here, and not six seconds longer. Fails if a part is told for less time than its last second
+    /// counts, is left out, or is told on from others.
+    #[test]
+    fn what_is_told_is_what_was_used(steps in histories(1, 80), later_ms in 30_000_u64..62_000) {
+        // Most of it within the minute, and several times within one part.
+        let sooner = |step| if let Step::Wait(time) = step { Step::Wait(time / 8) } else { step };
+        let steps: Vec<_> = steps.into_iter().map(sooner).collect();
+        let bench = plain(1, &steps);
+        let (own, id) = (|after| bench.registry.view(bench.ids[0], bench.now + after).unwrap(), bench.ids[0]);
+        let parts = bench.registry.used(id, bench.now);
+        let sum = |of: fn(&Used) -> u64| parts.iter().map(of).sum::<u64>();
+        let view = own(Duration::ZERO);
+        prop_assert_eq!((sum(|part| part.requests), sum(|part| part.tokens)), (view.requests_per_minute, view.tokens_per_minute));
+        prop_assert!(parts.len() <= 13 && parts.iter().all(|part| !part.left.is_zero() && part.left <= Duration::from_secs(60)));
+        let mut other = Registry::new(RegistryConfig::default()).unwrap();
+        let there = other.insert(Deployment::new("p", "r", "m"));
+        other.used_elsewhere(there, &parts, bench.now);
+        let later = Duration::from_millis(later_ms);
+        let counted = other.view(there, bench.now + later).unwrap().requests_elsewhere;
+        prop_assert!(counted >= own(later).requests_per_minute);
+        let sooner = later.saturating_sub(Duration::from_secs(6));
+        prop_assert!(counted <= own(sooner).requests_per_minute);
+    }
+
+    /// **Two that tell each other share one limit.** Where each hears what the other used before it asks, no 59 seconds see more than the limit
+    /// over both (a second counts as a whole); and a minute after the last attempt all of it is free at both.
+    #[test]
+    fn two_that_tell_each_other_share_one_limit(
+        steps in prop::collection::vec((0_u64..9_000, any::<bool>()), 1..120), limit in 1_u32..30,
+    ) {
+        let mut numbers = Numbers::default();
+        numbers.limits.requests_per_minute = NonZeroU32::new(limit);
+        let mut benches = [(); 2].map(|()| played(RegistryConfig::default(), &[numbers], &[]));
+        let (mut now, mut asked) = (t0(), Vec::new());
+        for (later, first) in steps {
+            now += Duration::from_millis(later);
+            let [one, two] = &mut benches;
+            let (here, there) = if first { (one, two) } else { (two, one) };
+            let heard = there.registry.used(there.ids[0], now);
+            here.registry.used_elsewhere(here.ids[0], &heard, now);
+            if here.registry.pick(&Query::new(&here.ids), 0, now).is_ok() {
+                let running = here.registry.begin(here.ids[0], now);
+                here.registry.finish(running, Sample::Neutral, now);
+                asked.push(now);
+            }
+            let within = asked.iter().filter(|&&at| now - at < Duration::from_secs(59)).count();
+            prop_assert!(within <= limit as usize, "{} of {}", within, limit);
+        }
+        now += Duration::from_secs(60);
+        for bench in &benches {
+            prop_assert_eq!(bench.registry.used(bench.ids[0], now), []);
         }
     }
 

@@ -10,6 +10,7 @@ pub use model::Model;
 
 use crate::config::{RegistryConfig, Scoring};
 use crate::deployment::{Deployment, DeploymentId, Numbers};
+use crate::load::Used;
 use crate::number::{Price, Ratio, Weight};
 use crate::query::Kind;
 use crate::quota::CooldownOrigin;
@@ -36,6 +37,8 @@ pub enum Step {
     Cordon(usize, bool),
     /// A deployment's circuit has closed again.
     Recovered(usize),
+    /// Others tell what they used of a deployment.
+    UsedElsewhere(usize, Vec<Used>),
 }
 
 fn millis(range: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
@@ -57,6 +60,16 @@ pub fn samples() -> impl Strategy<Value = Sample> {
     ]
 }
 
+/// What others may tell: up to five parts of a minute, and now and then of more than one.
+pub fn used() -> impl Strategy<Value = Vec<Used>> {
+    let part = (millis(0..70_000), 0_u64..5, 0_u64..1_000).prop_map(|(left, requests, tokens)| Used {
+        left,
+        requests,
+        tokens,
+    });
+    proptest::collection::vec(part, 0..=5)
+}
+
 /// Histories of up to `length` steps over so many deployments, at least one.
 pub fn histories(deployments: usize, length: usize) -> impl Strategy<Value = Vec<Step>> {
     let place = || 0..deployments.max(1);
@@ -70,6 +83,7 @@ pub fn histories(deployments: usize, length: usize) -> impl Strategy<Value = Vec
             .prop_map(|(place, wait, origin)| Step::Cooldown(place, wait, origin)),
         1 => (place(), any::<bool>()).prop_map(|(place, cordoned)| Step::Cordon(place, cordoned)),
         1 => place().prop_map(Step::Recovered),
+        2 => (place(), used()).prop_map(|(place, parts)| Step::UsedElsewhere(place, parts)),
     ];
     proptest::collection::vec(step, 0..=length)
 }
@@ -191,6 +205,13 @@ impl Bench {
                 model.recovered = Some(now);
                 self.handed = Some(now);
                 self.registry.recovered(id, now);
+            }
+            Step::UsedElsewhere(place, ref parts) => {
+                let now = self.now;
+                let Some((id, model)) = self.at(place) else { return };
+                model.hear(parts.clone(), now);
+                self.handed = Some(now);
+                self.registry.used_elsewhere(id, parts, now);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::config::RegistryConfig;
 use crate::deployment::Numbers;
+use crate::load::Used;
 use crate::query::Kind;
 use crate::quota::CooldownOrigin;
 use crate::sample::Sample;
@@ -20,6 +21,8 @@ pub struct Model {
     ended: Vec<(Instant, Option<Sample>)>,
     named: Option<Instant>,
     inferred: Option<Instant>,
+    /// What others told last, and when.
+    told: Option<(Instant, Vec<Used>)>,
 }
 
 /// What an end says about one kind of latency.
@@ -56,6 +59,7 @@ impl Model {
             ended: Vec::new(),
             named: None,
             inferred: None,
+            told: None,
         }
     }
 
@@ -79,6 +83,11 @@ impl Model {
         }
     }
 
+    /// Others tell what they used.
+    pub fn hear(&mut self, parts: Vec<Used>, now: Instant) {
+        self.told = Some((now, parts));
+    }
+
     /// Attempts in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
@@ -87,10 +96,57 @@ impl Model {
 
     /// Attempts begun within the minute before `now`, by whole seconds since the first one.
     #[must_use]
-    pub fn requests_per_minute(&self, now: Instant) -> usize {
-        let Some(&origin) = self.begun.first() else { return 0 };
-        let second = |at: Instant| at.saturating_duration_since(origin).as_secs();
-        self.begun.iter().filter(|&&at| second(at) + 60 > second(now)).count()
+    pub fn requests_per_minute(&self, now: Instant) -> u64 {
+        self.uses().filter(|(until, ..)| now < *until).map(|(_, requests, _)| requests).sum()
+    }
+
+    /// Requests and tokens that others used within the minute before `now`, by whole seconds since they told.
+    #[must_use]
+    pub fn used_elsewhere(&self, now: Instant) -> (u64, u64) {
+        let counting = self.uses_elsewhere().filter(|(until, ..)| now < *until);
+        counting.fold((0, 0), |sum, (_, requests, tokens)| (sum.0 + requests, sum.1 + tokens))
+    }
+
+    /// Until when its limits per minute have no room for a request of `tokens`, and whether they had but for what others used.
+    #[must_use]
+    pub fn full_until(&self, tokens: u64, now: Instant) -> Option<(Instant, bool)> {
+        let limits = &self.numbers.limits;
+        let is_full = |uses: &[(Instant, u64, u64)]| {
+            let requests: u64 = uses.iter().map(|(_, requests, _)| requests).sum();
+            let used: u64 = uses.iter().map(|(_, _, tokens)| tokens).sum();
+            limits.requests_per_minute.is_some_and(|limit| requests + 1 > limit.get().into())
+                || limits.tokens_per_minute.is_some_and(|limit| used + tokens > limit.get())
+        };
+        let own: Vec<_> = self.uses().filter(|(until, ..)| now < *until).collect();
+        let mut all = own.clone();
+        all.extend(self.uses_elsewhere().filter(|(until, ..)| now < *until));
+        let first =
+            all.iter().filter(|(_, requests, tokens)| requests + tokens > 0).map(|(until, ..)| *until);
+        is_full(&all).then(|| (first.min().unwrap_or(now), !is_full(&own)))
+    }
+
+    /// What was ever used here: until when it counts, requests and tokens.
+    fn uses(&self) -> impl Iterator<Item = (Instant, u64, u64)> {
+        let until = |at: Instant| {
+            let origin = self.begun.first().copied().unwrap_or(at);
+            origin + Duration::from_secs(at.saturating_duration_since(origin).as_secs() + 60)
+        };
+        let begun = self.begun.iter().map(move |&at| (until(at), 1, 0));
+        let ended = self.ended.iter().filter_map(move |&(at, sample)| match sample {
+            Some(Sample::Success { tokens, .. }) => Some((until(at), 0, tokens)),
+            _ => None,
+        });
+        begun.chain(ended)
+    }
+
+    /// What others told last of their own.
+    fn uses_elsewhere(&self) -> impl Iterator<Item = (Instant, u64, u64)> {
+        self.told.iter().flat_map(|(at, parts)| {
+            parts.iter().map(move |part| {
+                let secs = part.left.as_secs_f64().min(60.0).ceil();
+                (*at + Duration::from_secs_f64(secs), part.requests, part.tokens)
+            })
+        })
     }
 
     /// Successes and failures, in order.
