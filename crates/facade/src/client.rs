@@ -1,9 +1,9 @@
 //! The client: built once, shared by all tasks, asked for answers.
 
-use std::{future::Future, sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::SystemTime};
 
 use breaker::Gate;
-use registry::{Explanation, Selector};
+use registry::{Explanation, Selector, Used};
 use transport::Transport;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     fallback::{self, Fallback, LastResort},
     health,
     news::News,
-    observe::Observer,
+    observe::{Observer, Route},
     request::Request,
     room::{Holding, Room},
     shared::{MakeGate, Shared, now},
@@ -140,6 +140,22 @@ impl Client {
         let is_new = self.shared.engine().hear(news, now(), &mut actions);
         self.shared.notify(&mut actions, 0, None);
         is_new
+    }
+
+    /// What was used here within the last minute of deployments that have a limit per minute (`limits`), in at most thirteen parts each: for other
+    /// clients of the same account, who hear it by [`used_elsewhere`](Self::used_elsewhere). What was heard is not told on.
+    pub fn used(&self) -> BTreeMap<Route, Vec<Used>> {
+        self.shared.engine().used(now())
+    }
+
+    /// Hears what other clients of the same account used within the last minute, all of it, in place of what was heard before. It counts beside
+    /// what was used here in a deployment's limits per minute, and each part no longer than it says, at most a minute: so a limit
+    /// is exceeded by what the others begin between two hearings, and what is heard no more counts no more.
+    ///
+    /// Deployments that are not configured here, or have no such limit, are passed over. Several clients' parts are put in one list. A limit of
+    /// attempts in flight (`concurrent`) stays each client's own.
+    pub fn used_elsewhere(&self, used: &BTreeMap<Route, Vec<Used>>) {
+        self.shared.engine().used_elsewhere(used, now());
     }
 
     /// Goes by another configuration from now on, while calls run: swapped whole, or not at all.

@@ -22,7 +22,7 @@ impl<F: Fn(&Notice) + Send + Sync> Observer for F {
 }
 
 /// A place that can serve: an endpoint (provider and region) and the provider's own name of the model.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Route {
     /// The provider's name in the configuration.

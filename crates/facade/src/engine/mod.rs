@@ -34,6 +34,7 @@ mod plan;
 mod record;
 mod reload;
 mod rescue;
+mod shares;
 mod succession;
 mod view;
 

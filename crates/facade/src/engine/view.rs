@@ -48,6 +48,9 @@ pub struct DeploymentStatus {
     pub in_flight: u32,
     /// Attempts begun within the last minute.
     pub requests_per_minute: u64,
+    /// Attempts that other clients began within the last minute, as far as they told
+    /// ([`Client::used_elsewhere`](crate::Client::used_elsewhere)).
+    pub requests_elsewhere: u64,
     /// Milliseconds that the place is still left alone at the provider's wish; 0 for none.
     pub cooldown_ms: u64,
     /// Whether an operator took it out.
@@ -104,6 +107,7 @@ impl Engine {
             answer_ms: view.answer_ms,
             in_flight: view.in_flight,
             requests_per_minute: view.requests_per_minute,
+            requests_elsewhere: view.requests_elsewhere,
             cooldown_ms: view
                 .cooldown
                 .map_or(0, |cooldown| millis(cooldown.until.saturating_duration_since(now))),

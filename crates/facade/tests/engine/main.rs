@@ -8,6 +8,7 @@ mod hearsay;
 mod pauses;
 mod record;
 mod reloads;
+mod shares;
 mod world;
 
 use std::{
