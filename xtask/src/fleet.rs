@@ -1,4 +1,4 @@
-//! Two gateways that share a real Redis: limits, budgets and cooldowns hold over both, and when it is killed no request fails.
+//! Two gateways that share a real Redis: limits of keys and regions, budgets and cooldowns hold over both, and when it is killed no request fails.
 //!
 //! Redis is Debian's, installed by `apt-get` where it is missing and that is allowed. It listens on a loopback port of its own, keeps nothing
 //! on the disk, and ends with the run, as all else does that is started here. What is to come is awaited with a deadline; the whole takes
@@ -27,7 +27,7 @@ const PACE: Duration = Duration::from_millis(200);
 const OVERSHOOT: usize = 10;
 /// What is to come has come by then.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Requests a minute of the key `limited`, and what each of `budgeted`'s calls costs and it may spend, in USD.
+/// Requests a minute of the key `limited` and of the region before `metered`, and what each of `budgeted`'s calls costs and it may spend, in USD.
 const LIMIT: usize = 20;
 const COST: f64 = 0.01;
 const BUDGET: f64 = 0.2;
@@ -62,6 +62,7 @@ fn prove(program: &Path, redis: &Path, folder: &Path) -> Result<Vec<String>, Str
     until("both gateways share", || Ok(gateways.iter().all(|gateway| shares(gateway, 2))))?;
     let looked_at = vec![
         limit(&gateways)?,
+        limit_of_region(&gateways)?,
         budget(&gateways)?,
         cooldown(&harbour, &gateways)?,
         outage(&mut harbour, &gateways)?,
@@ -77,17 +78,17 @@ fn prove(program: &Path, redis: &Path, folder: &Path) -> Result<Vec<String>, Str
 }
 
 /// Asks both in turn until both refuse; how many were answered.
-fn answered(gateways: &[Gateway; 2], key: &str, code: &str) -> Result<usize, String> {
+fn answered(gateways: &[Gateway; 2], model: &str, key: &str, code: &str) -> Result<usize, String> {
     let (mut answered, end) = (0, Instant::now() + PATIENCE);
     while Instant::now() < end {
         let mut refused = 0;
         for gateway in gateways {
-            match gateway.ask(key)? {
+            match gateway.ask_for(model, key, "")? {
                 Answer { status: 200, .. } => answered += 1,
                 Answer { status: 429, body } if body.pointer("/error/code") == Some(&code.into()) => {
                     refused += 1;
                 }
-                Answer { status, body } => return Err(format!("`{key}` got {status}: {body}")),
+                Answer { status, body } => return Err(format!("`{key}` got {status} of `{model}`: {body}")),
             }
         }
         if refused == gateways.len() {
@@ -95,20 +96,32 @@ fn answered(gateways: &[Gateway; 2], key: &str, code: &str) -> Result<usize, Str
         }
         sleep(PACE);
     }
-    Err(format!("`{key}` is still let in after {answered} answers"))
+    Err(format!("`{key}` is still let in to `{model}` after {answered} answers"))
 }
 
 fn limit(gateways: &[Gateway; 2]) -> Result<String, String> {
-    let answered = answered(gateways, "limited", "rate_limit_exceeded")?;
-    if (LIMIT..=LIMIT + OVERSHOOT).contains(&answered) {
-        return Ok(format!("{answered} requests were let in over both, of a limit of {LIMIT} a minute"));
+    let answered = answered(gateways, "chat", "limited", "rate_limit_exceeded")?;
+    let said = format!("{answered} requests were let in over both, of a key's limit of {LIMIT} a minute");
+    if (LIMIT..=LIMIT + OVERSHOOT).contains(&answered) { Ok(said) } else { Err(said) }
+}
+
+/// A region's own limit, with a key that has none.
+fn limit_of_region(gateways: &[Gateway; 2]) -> Result<String, String> {
+    let answered = answered(gateways, "metered", "free", "rate_limit_exceeded")?;
+    let said = format!("{answered} requests were sent by both, of a region's limit of {LIMIT} a minute");
+    for gateway in gateways {
+        let explained = gateway.operate("GET", "/explain?model=metered", "")?.body;
+        let why = explained.pointer("/tiers/0/candidates/0/verdict").and_then(Value::as_str);
+        if why != Some("no quota left by what others used") {
+            return Err(format!("{said}; and one explains that by {explained}"));
+        }
     }
-    Err(format!("{answered} requests were let in over both, of a limit of {LIMIT} a minute"))
+    if (LIMIT..=LIMIT + OVERSHOOT).contains(&answered) { Ok(said) } else { Err(said) }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "it is ten")]
 fn budget(gateways: &[Gateway; 2]) -> Result<String, String> {
-    answered(gateways, "budgeted", "budget_exceeded")?;
+    answered(gateways, "chat", "budgeted", "budget_exceeded")?;
     let mut spent = 0.0;
     for gateway in gateways {
         let spend = gateway.operate("GET", "/spend", "")?.body;
@@ -137,7 +150,7 @@ fn trip(harbour: &Harbour, gateways: &[Gateway; 2]) -> Result<String, String> {
     sleep(Duration::from_secs(2));
     harbour.break_region(region, "60s")?;
     until("a circuit trips", || {
-        one.ask_with("free", &format!("x-outrigger-residency: {region}\r\n"))?;
+        one.ask_for("chat", "free", &format!("x-outrigger-residency: {region}\r\n"))?;
         Ok(place(one, region)?["breaker"] == "open")
     })?;
     until("the other gateway hears of it", || Ok(other.log().contains("news=\"tripped\"")))?;

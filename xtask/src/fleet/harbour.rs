@@ -80,6 +80,12 @@ impl Harbour {
             let (name, url) = (text(&region["region"]), text(&region["base_url"]));
             config.push_str(&format!("[providers.sim.regions.{name}]\nbase_url = \"{url}\"\n"));
         }
+        // The same region under another name, which alone has a limit.
+        let url = regions.last().map(|region| text(&region["base_url"])).unwrap_or_default();
+        config.push_str(&format!(
+            "[models.metered]\ntargets = [{{ provider = \"metered\", model = \"gpt-4.1\" }}]\n[providers.metered]\n\
+             dialect = \"openai\"\napi_key = \"sk-sim\"\nbase_url = \"{url}\"\nlimits = {{ requests_per_minute = {LIMIT} }}\n"
+        ));
         for (name, limits) in [
             ("limited", format!("requests_per_minute = {LIMIT}")),
             ("budgeted", format!("budget_usd = {{ amount = {BUDGET:?}, every = \"30d\" }}")),
@@ -202,14 +208,15 @@ impl Gateway {
 
     /// Asks for a short answer with the key of this name.
     pub(super) fn ask(&self, key: &str) -> Result<Answer, String> {
-        self.ask_with(key, "")
+        self.ask_for("chat", key, "")
     }
 
-    /// The same with more headers, which are whole lines.
-    pub(super) fn ask_with(&self, key: &str, headers: &str) -> Result<Answer, String> {
+    /// The same of any model and with more headers, which are whole lines.
+    pub(super) fn ask_for(&self, model: &str, key: &str, headers: &str) -> Result<Answer, String> {
         let text = self.keys.iter().find(|(name, _)| name == key).map_or("", |(_, text)| text.as_str());
-        let body = r#"{"model":"chat","max_tokens":1,"messages":[{"role":"user","content":"ahoy"}]}"#;
-        send(&self.listen, "POST", "/v1/chat/completions", &format!("x-api-key: {text}\r\n{headers}"), body)
+        let messages = r#"[{"role":"user","content":"ahoy"}]"#;
+        let body = format!(r#"{{"model":"{model}","max_tokens":1,"messages":{messages}}}"#);
+        send(&self.listen, "POST", "/v1/chat/completions", &format!("x-api-key: {text}\r\n{headers}"), &body)
     }
 
     /// Asks the operators' port.

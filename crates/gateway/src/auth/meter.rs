@@ -52,6 +52,11 @@ pub(crate) struct Used {
     pub(crate) held: u64,
 }
 
+/// For how many milliseconds a part of a minute still counts, as it is told: one that has begun counts whole.
+pub(crate) fn millis_left(left: Duration) -> u64 {
+    u64::try_from(left.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX)
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_nothing(held: &u64) -> bool {
     *held == 0
@@ -136,8 +141,7 @@ impl Meter {
     /// What was used here, for others to know.
     pub(super) fn told(&mut self, now: Instant) -> Used {
         let parts = |window: &mut Window| {
-            let ms = |left: Duration| u64::try_from(left.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX);
-            window.told(now).into_iter().map(|(left, amount)| (ms(left), amount)).collect()
+            window.told(now).into_iter().map(|(left, amount)| (millis_left(left), amount)).collect()
         };
         Used { requests: parts(&mut self.requests), tokens: parts(&mut self.tokens), held: self.held }
     }

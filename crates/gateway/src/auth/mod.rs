@@ -25,7 +25,7 @@ use http::{HeaderMap, StatusCode};
 use humantime_serde::re::humantime::format_duration;
 use outrigger::{Client, Request};
 
-pub(crate) use self::meter::{Elsewhere, Used};
+pub(crate) use self::meter::{Elsewhere, Used, millis_left};
 use self::{
     digest::Digest,
     entry::{Entries, Entry},

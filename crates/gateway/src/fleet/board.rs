@@ -9,13 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use outrigger::{Route, registry::Used};
+
 use super::{
     PRESENT,
     news::Newsroom,
     port::{Account, Post},
     words::Told,
 };
-use crate::auth::{Elsewhere, Used};
+use crate::auth::{self, Elsewhere};
 
 /// What a limit is for.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -95,7 +97,7 @@ impl Board {
     pub(super) fn used_elsewhere(letters: &[Heard<'_>], now: Instant) -> BTreeMap<String, Elsewhere> {
         let mut keys: BTreeMap<String, Elsewhere> = BTreeMap::new();
         for Heard { told, silent, .. } in letters {
-            for (key, Used { requests, tokens, held }) in &told.keys {
+            for (key, auth::Used { requests, tokens, held }) in &told.keys {
                 let sum = keys.entry(key.clone()).or_default();
                 sum.requests.extend(requests.iter().filter_map(|part| counts(*part, *silent, now)));
                 sum.tokens.extend(tokens.iter().filter_map(|part| counts(*part, *silent, now)));
@@ -106,12 +108,30 @@ impl Board {
         }
         keys
     }
+
+    /// What was used of places elsewhere.
+    pub(super) fn places_elsewhere(letters: &[Heard<'_>]) -> BTreeMap<Route, Vec<Used>> {
+        let mut places: BTreeMap<Route, Vec<Used>> = BTreeMap::new();
+        for Heard { told, silent, .. } in letters {
+            for place in &told.places {
+                let parts = place.used.iter().filter_map(|&(left_ms, requests, tokens)| {
+                    Some(Used::new(still_left(left_ms, *silent)?, requests, tokens))
+                });
+                places.entry(place.route()).or_default().extend(parts);
+            }
+        }
+        places
+    }
 }
 
 /// Until when a part of a minute counts that was told so long ago; none where it is over.
 fn counts((left_ms, amount): (u64, u64), silent: Duration, now: Instant) -> Option<(Instant, u64)> {
-    let left = Duration::from_millis(left_ms).min(MINUTE).checked_sub(silent)?;
-    Some((now.checked_add(left)?, amount))
+    Some((now.checked_add(still_left(left_ms, silent)?)?, amount))
+}
+
+/// For how much longer a part of a minute counts that was told so long ago; none where it is over.
+fn still_left(left_ms: u64, silent: Duration) -> Option<Duration> {
+    Duration::from_millis(left_ms).min(MINUTE).checked_sub(silent)
 }
 
 /// The letters that could be read.
@@ -127,6 +147,7 @@ pub(super) fn letters(post: &Post) -> Vec<Heard<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::words::Place;
 
     const DAY: Duration = Duration::from_secs(86_400);
 
@@ -163,7 +184,8 @@ mod tests {
     #[test]
     fn what_was_used_elsewhere_is_summed_and_ages() {
         let now = Instant::now();
-        let used = |parts: &[(u64, u64)]| Used { requests: parts.to_vec(), tokens: vec![(10, 99)], held: 2 };
+        let used =
+            |parts: &[(u64, u64)]| auth::Used { requests: parts.to_vec(), tokens: vec![(10, 99)], held: 2 };
         let letter = |parts: &[(u64, u64)], secs| Heard {
             replica: "b",
             silent: Duration::from_secs(secs),
@@ -173,5 +195,26 @@ mod tests {
         let keys = Board::used_elsewhere(&letters, now);
         assert_eq!(keys["a"].requests, [(now + Duration::from_secs(49), 3), (now + MINUTE, 5)]);
         assert_eq!((keys["a"].tokens.len(), keys["a"].held), (1, 4));
+    }
+
+    /// **What was used of a place is that of all replicas, and ages on the way.** Fails if the time on the way is not taken off, one replica's
+    /// goes for all, or a lie counts for longer than a minute.
+    #[test]
+    fn what_was_used_of_places_is_summed_and_ages() {
+        let route = |region| Route::new("p", region, "m");
+        let secs = Duration::from_secs;
+        let letter = |region, parts: &[Used], silent| Heard {
+            replica: "b",
+            silent: secs(silent),
+            told: Told { places: vec![Place::new(&route(region), parts)], ..Told::default() },
+        };
+        let letters = [
+            letter("r", &[Used::new(secs(50), 3, 30), Used::new(Duration::from_millis(900), 9, 9)], 1),
+            letter("r", &[Used::new(secs(86_400), 5, 50)], 2),
+            letter("other", &[Used::new(secs(1), 1, 1)], 0),
+        ];
+        let places = Board::places_elsewhere(&letters);
+        assert_eq!(places[&route("r")], [Used::new(secs(49), 3, 30), Used::new(secs(58), 5, 50)]);
+        assert_eq!(places[&route("other")], [Used::new(secs(1), 1, 1)]);
     }
 }

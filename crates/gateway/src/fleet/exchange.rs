@@ -15,9 +15,9 @@ use super::{
     board::{self, Board, Budgeted, Heard},
     port::{Letter, Port, PortFault, Post},
     redis::{Address, Names, RedisPort},
-    words::Told,
+    words::{Place, Told},
 };
-use crate::auth::{Keys, spent::period};
+use crate::auth::spent::period;
 
 /// An engine that takes longer is taken for gone.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -81,7 +81,7 @@ impl Fleet {
                 // The sender is this fleet's own, so it lives.
                 _ = settings.changed() => {
                     line = Line::of(settings.borrow_and_update().as_ref());
-                    self.forget(&ears.keys);
+                    self.forget(&ears);
                     false
                 }
             };
@@ -114,7 +114,7 @@ impl Fleet {
                 line.is_well = Some(false);
                 self.stand(Standing { connected: false, replicas: 1 });
                 if line.heard.is_none_or(|heard| now.0.saturating_duration_since(heard) >= SILENCE) {
-                    ears.keys.hear(Default::default());
+                    ears.hear_nothing();
                 }
             }
         }
@@ -127,17 +127,18 @@ impl Fleet {
         ears: &Ears,
         now: Now,
     ) -> Result<Standing, PortFault> {
-        let (letter, budgets) = self.write(&ears.keys, now);
+        let (letter, budgets) = self.write(ears, now);
         let post = tokio::time::timeout(PATIENCE, port.exchange(&letter)).await;
         let post = post.unwrap_or_else(|_| Err(PortFault(format!("no answer within {PATIENCE:?}"))))?;
         Ok(self.read(&post, &budgets, ears, now.0))
     }
 
     /// What this replica has to say.
-    fn write(&self, keys: &Keys, (now, wall): Now) -> (Letter, Vec<Budgeted>) {
+    fn write(&self, Ears { keys, client }: &Ears, (now, wall): Now) -> (Letter, Vec<Budgeted>) {
         // What is held comes first: what is let go and booked meanwhile is then told twice, and not left out.
         let news = self.board().newsroom.told(now);
-        let told = Told { life: self.identity.life, keys: keys.told(now), news };
+        let places = client.used().iter().map(|(route, used)| Place::new(route, used)).collect();
+        let told = Told { life: self.identity.life, keys: keys.told(now), places, news };
         let budgets = keys.budgets().into_iter().map(|(key, every)| {
             let (number, left) = period(every, wall);
             let own = self.own.micro_usd(&key, every, wall);
@@ -152,6 +153,7 @@ impl Fleet {
     fn read(&self, post: &Post, budgets: &[Budgeted], ears: &Ears, now: Instant) -> Standing {
         let letters = board::letters(post);
         ears.keys.hear(Board::used_elsewhere(&letters, now));
+        ears.client.used_elsewhere(&Board::places_elsewhere(&letters));
         let mut board = self.board();
         board.learn_totals(budgets, &post.totals);
         board.newsroom.keep(letters.iter().map(|letter| letter.replica));
@@ -168,9 +170,9 @@ impl Fleet {
     }
 
     /// There is no fleet any more, or another one.
-    fn forget(&self, keys: &Keys) {
+    pub(super) fn forget(&self, ears: &Ears) {
         self.board().forget();
-        keys.hear(Default::default());
+        ears.hear_nothing();
         self.stand(Standing::default());
     }
 }

@@ -1,4 +1,5 @@
-//! What replicas share through a Redis (or Valkey) of the operator's: what keys spend and use, cooldowns, and news of circuits.
+//! What replicas share through a Redis (or Valkey) of the operator's: what keys spend and use, what is used of
+//! regions that have a limit per minute, cooldowns, and news of circuits.
 //!
 //! **No request waits for it.** One task exchanges a letter once a second ([`EVERY`]): what this replica has to say of itself, whole, for what
 //! the others say. Admission looks at what was heard last. So a fleet may overshoot a limit by what its other replicas admit within two
@@ -25,6 +26,7 @@ mod tests;
 mod words;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -150,6 +152,14 @@ impl Spent for Fleet {
 pub(crate) struct Ears {
     pub(crate) keys: Arc<Keys>,
     pub(crate) client: Client,
+}
+
+impl Ears {
+    /// Nothing is known of others any more.
+    fn hear_nothing(&self) {
+        self.keys.hear(BTreeMap::new());
+        self.client.used_elsewhere(&BTreeMap::new());
+    }
 }
 
 /// The instant, and the same in calendar time.

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Mutex, time::UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderValue};
 use outrigger::{Request, Route};
+use sim::World;
 
 use super::{memory::Memory, *};
 use crate::{
@@ -41,9 +42,14 @@ struct Replica {
 
 impl Replica {
     fn new(engine: &Memory, name: &str, key: &str) -> Self {
-        let hash = crate::auth::hash_of(b"or-1");
+        Self::before(&World::article(7), engine, name, key, "")
+    }
+
+    /// One that asks a simulated region, which it holds to these limits.
+    fn before(world: &World, engine: &Memory, name: &str, key: &str, limits: &str) -> Self {
+        let (hash, url) = (crate::auth::hash_of(b"or-1"), world.base_url("us-east").unwrap());
         let text = format!(
-            "[providers.p]\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n[models.chat]\n\
+            "[providers.p]\ndialect = \"openai\"\nbase_url = \"{url}\"\nlimits = {{ {limits} }}\n[models.chat]\n\
              targets = [{{ provider = \"p\", model = \"m\", price = {{ input = 1000000.0, output = 0.0 }} }}]\n\
              [keys.a]\nhash = \"{hash}\"\n{key}\n"
         );
@@ -52,7 +58,7 @@ impl Replica {
         let identity = Identity { name: name.to_owned(), life: 1 };
         let fleet = Fleet::of(identity, None, Arc::clone(&books) as Arc<dyn Spent>);
         let keys = Arc::new(Keys::new(file.keys, Arc::clone(&fleet) as Arc<dyn Spent>));
-        let client = Client::builder().config(file.config).build().unwrap();
+        let client = Client::builder().config(file.config).transport(world.transport()).build().unwrap();
         let ears = Ears { keys, client };
         let now = (Instant::now(), UNIX_EPOCH + DAY * 20_000);
         Self { fleet, ears, books, engine: engine.clone(), now }
@@ -78,6 +84,16 @@ impl Replica {
     fn ask(&self) -> Result<Pass, ApiError> {
         let body = r#"{"model":"chat","max_tokens":1,"messages":[{"role":"user","content":"a"}]}"#;
         self.ears.keys.enter(&self.key(), &Request::chat(body).unwrap(), &self.ears.client, self.now)
+    }
+
+    /// As many calls as the region is asked for before its limit is reached, of so many at most.
+    async fn call_often(&self, most: usize) -> usize {
+        for number in 0..most {
+            if self.ears.client.chat("chat").user("ahoy").send().await.is_err() {
+                return number;
+            }
+        }
+        most
     }
 
     /// As many calls as are let in, each settled as it was thought to be.
@@ -110,6 +126,38 @@ async fn a_limit_is_shared() {
         engine.wait(Duration::from_secs(waited));
         b.exchange().await.unwrap();
         assert_eq!(b.ask().is_ok(), is_free, "after {waited} s more");
+    }
+}
+
+/// **A region's limit is the fleet's**, once it is told what was used of it; and what one used who falls silent counts for its minute. Fails if
+/// it is not told, not heard, or heard by who has left the fleet.
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_a_region_is_shared() {
+    let (engine, world) = (Memory::default(), World::article(7));
+    let limits = "requests_per_minute = 5, concurrent = 3";
+    let replica = |name| Replica::before(&world, &engine, name, "", limits);
+    let (mut a, mut b) = (replica("a"), replica("b"));
+    assert_eq!(a.call_often(3).await, 3);
+    a.exchange().await.unwrap();
+    b.exchange().await.unwrap();
+    assert_eq!(b.call_often(9).await, 2);
+    b.exchange().await.unwrap();
+    a.exchange().await.unwrap();
+    assert_eq!((a.call_often(9).await, b.call_often(9).await), (0, 0));
+    assert_eq!(world.count("us-east").unwrap(), 5);
+    let seen = |replica: &Replica| {
+        let status = replica.ears.client.deployments().remove(0);
+        (status.requests_per_minute, status.requests_elsewhere)
+    };
+    assert_eq!((seen(&a), seen(&b)), ((3, 2), (2, 3)), "its own is its own");
+    b.fleet.forget(&b.ears);
+    assert_eq!(seen(&b), (2, 0));
+    for (waited, free) in [(40, 0), (30, 5)] {
+        tokio::time::advance(Duration::from_secs(waited)).await;
+        engine.wait(Duration::from_secs(waited));
+        b.wait(Duration::from_secs(waited));
+        b.exchange().await.unwrap();
+        assert_eq!(b.call_often(9).await, free, "after {waited} s more");
     }
 }
 

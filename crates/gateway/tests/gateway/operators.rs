@@ -40,6 +40,7 @@ async fn the_status_has_every_key_of_its_contract() {
         "answer_ms",
         "in_flight",
         "requests_per_minute",
+        "requests_elsewhere",
         "cooldown_ms",
         "cordoned",
         "attempts",
