@@ -39,8 +39,8 @@ pub(crate) fn import(text: &str, name: &str) -> Result<Imported, String> {
     let places = places::Places::of(&deployments, &mut notes);
     let models = chains::models(&deployments, &places, &tree, &mut notes);
     if models.is_empty() {
-        let why = notes.lines().join("\n  ");
-        return Err(format!("{name}: `model_list` names no model that can be served here\n  {why}"));
+        let why: String = notes.lines().iter().map(|line| format!("\n  {line}")).collect();
+        return Err(format!("{name}: `model_list` names no model that can be served here{why}"));
     }
     let settings = settings::Settings::of(&tree, &models, &mut notes);
     let notes = notes.lines();

@@ -9,6 +9,8 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
         let first = said.lines().next().unwrap_or_default();
         // `error: line 2 column 1: what is wrong`
         let what = first.splitn(3, ": ").nth(2).unwrap_or("this is no YAML");
+        // What its own options would do about it is no help here.
+        let what = what.split_once(", set ").map_or(what, |(what, _)| what);
         match error.location() {
             Some(at) => format!("{}:{}: {what}", at.line(), at.column()),
             None => format!("1:1: {what}"),

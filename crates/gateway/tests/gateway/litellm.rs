@@ -256,7 +256,8 @@ async fn what_cannot_be_read_is_said_with_its_place() {
     for (yaml, said) in [
         ("model_list:\n  - a: [sk-secret\n  b: 2\n", ":3:"),
         ("model_list: []\n", "names no model that can be served"),
-        ("", "names no model that can be served"),
+        ("", "names no model that can be served here\n"),
+        ("a: 1\na: 2\n", ":2:1: duplicate mapping key: a\n"),
         ("[1, 2]\n", "names no model that can be served"),
         ("model_list:\n  - {model_name: t, litellm_params: {model: bedrock/t}}\n", "`bedrock` (t)"),
     ] {
