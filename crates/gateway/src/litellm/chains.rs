@@ -21,6 +21,8 @@ pub(super) struct Model {
     pub(super) timeouts: (Option<f64>, Option<f64>),
     /// A word on where its later tiers come from.
     pub(super) comment: Option<String>,
+    /// Whether it is one for embeddings.
+    pub(super) embeds: bool,
 }
 
 /// A target as it is written.
@@ -51,7 +53,8 @@ pub(super) fn models(
     let own: Vec<Model> = groups.iter().map(|group| of_group(group, deployments, places)).collect();
     let usual = Fallbacks::of(tree, "fallbacks", "default_fallbacks", &groups, notes);
     let long = Fallbacks::of(tree, "context_window_fallbacks", "", &groups, notes);
-    let mut models: Vec<Model> = own.iter().map(|model| with_fallbacks(model, &own, &usual, &long)).collect();
+    let mut models: Vec<Model> =
+        own.iter().map(|model| with_fallbacks(model, &own, (&usual, &long), notes)).collect();
     if long.chains.iter().any(|(_, to)| !to.is_empty()) {
         let why = "they are tiers here, asked when those below have nobody left; with `context` on each target a request that is too \
                    long for one goes to those with a longer one at once";
@@ -73,8 +76,9 @@ fn of_group(group: &str, deployments: &[Deployment], places: &Places) -> Model {
         let place = order.and_then(|order| orders.iter().position(|known| known.total_cmp(&order).is_eq()));
         u8::try_from(place.unwrap_or(orders.len())).unwrap_or(u8::MAX)
     };
+    let embeds = members.iter().any(|member| member.embeds);
     let mut model =
-        Model { name: group.to_owned(), targets: Vec::new(), timeouts: (None, None), comment: None };
+        Model { name: group.to_owned(), targets: Vec::new(), timeouts: (None, None), comment: None, embeds };
     for member in members {
         let Some((provider, region)) = places.names(&member.place) else { continue };
         let target = Target {
@@ -120,7 +124,12 @@ fn push(targets: &mut Vec<Target>, target: Target) {
 }
 
 /// A model with those that stand in for it, each in a tier of its own above the last.
-fn with_fallbacks(model: &Model, own: &[Model], usual: &Fallbacks, long: &Fallbacks) -> Model {
+fn with_fallbacks(
+    model: &Model,
+    own: &[Model],
+    (usual, long): (&Fallbacks, &Fallbacks),
+    notes: &mut Notes,
+) -> Model {
     let mut model = model.clone();
     let mut chain = usual.from(&model.name);
     chain.extend(long.from(&model.name));
@@ -130,6 +139,11 @@ fn with_fallbacks(model: &Model, own: &[Model], usual: &Fallbacks, long: &Fallba
             continue;
         }
         let Some(other) = own.iter().find(|other| other.name == name) else { continue };
+        if other.embeds != model.embeds {
+            let why = "one of the two is for embeddings and the other is not, so it cannot stand in";
+            notes.of(&model.name, format!("fallback `{name}`"), why);
+            continue;
+        }
         let above =
             model.targets.iter().map(|target| target.tier).max().map_or(0, |top| top.saturating_add(1));
         for target in &other.targets {
@@ -165,6 +179,11 @@ impl Fallbacks {
         for section in ["router_settings", "litellm_settings"] {
             let Some(settings) = tree.get(section) else { continue };
             // A list of mappings, or one mapping.
+            let alone = settings.get(key).filter(|value| !value.is_array() && !value.is_null());
+            if list(settings, key).iter().chain(alone).any(|value| !value.is_object()) {
+                let why = "an entry that does not say for which model; it was left out";
+                notes.add(format!("{section}.{key}"), why);
+            }
             let lists = list(settings, key).iter().filter_map(Value::as_object).flatten();
             for (from, to) in lists.map(|(from, to)| (from.as_str(), to)).chain(entries(settings, key)) {
                 let to = names(to, key, groups, notes);

@@ -5,8 +5,9 @@ use serde_json::Value;
 
 use super::{
     notes::{NO_NUMBER, Notes},
+    params::{Credentials, NUMBERS, credentials, is_read, of_params},
     vendors::{Home, Speaks, Vendor, Whose, server, whose},
-    yaml::{bared, entries, is_no_key, list, number, plain, text, variable, whole},
+    yaml::{bared, entries, is_no_key, list, number, of_both, plain, text, variable, whole},
 };
 
 /// One entry: a model at a place.
@@ -25,6 +26,8 @@ pub(super) struct Deployment {
     /// USD per million tokens: read, written, read from the cache.
     pub(super) price: Option<(f64, f64, Option<f64>)>,
     pub(super) context: Option<u32>,
+    /// Whether it is one for embeddings, as far as its mode or its name says.
+    pub(super) embeds: bool,
 }
 
 /// Where requests go, with which key.
@@ -68,48 +71,29 @@ pub(super) struct Limits {
 /// The kinds of models whose requests are served.
 const MODES: [&str; 5] = ["chat", "completion", "embedding", "responses", "text"];
 
-/// Numbers that are read.
-const NUMBERS: [&str; 12] = [
-    "rpm",
-    "tpm",
-    "weight",
-    "order",
-    "timeout",
-    "request_timeout",
-    "stream_timeout",
-    "max_parallel_requests",
-    "input_cost_per_token",
-    "output_cost_per_token",
-    "cache_read_input_token_cost",
-    "max_input_tokens",
-];
-
-/// Other keys that are read; of those that are in neither list each is noted.
-const READ: [&str; 10] = [
-    "model",
-    "api_base",
-    "base_url",
-    "api_key",
-    "api_version",
-    "organization",
-    "region_name",
-    "custom_llm_provider",
-    "extra_headers",
-    "headers",
-];
-
-fn is_read(key: &str) -> bool {
-    READ.contains(&key) || NUMBERS.contains(&key)
-}
-
 /// Every entry that can be served.
 pub(super) fn all(tree: &Value, notes: &mut Notes) -> Vec<Deployment> {
-    list(tree, "model_list").iter().filter_map(|entry| one(entry, notes)).collect()
+    let credentials = credentials(tree, notes);
+    let entries = list(tree, "model_list").iter().zip(1_u32..);
+    entries.filter_map(|(entry, number)| one(entry, number, &credentials, notes)).collect()
 }
 
-fn one(entry: &Value, notes: &mut Notes) -> Option<Deployment> {
-    let group = entry.get("model_name").and_then(text)?;
-    let entry = Entry { entry, group: &group };
+fn one(entry: &Value, number: u32, credentials: &Credentials<'_>, notes: &mut Notes) -> Option<Deployment> {
+    let Some(group) = entry.get("model_name").and_then(text) else {
+        notes.add(format!("entry {number} of model_list"), "it has no `model_name`; it was left out");
+        return None;
+    };
+    let mut entry = Entry { entry, group: &group, credential: None };
+    if let Some(name) = entry.text("litellm_credential_name") {
+        entry.credential = credentials.get(&name).copied();
+        if entry.credential.is_none() {
+            notes.of(
+                &group,
+                format!("litellm_credential_name `{name}`"),
+                "`credential_list` has none of this name",
+            );
+        }
+    }
     let Some(model) = entry.text("model") else {
         notes.of(&group, "model_list", "an entry without `litellm_params.model`; it was left out");
         return None;
@@ -131,11 +115,16 @@ fn one(entry: &Value, notes: &mut Notes) -> Option<Deployment> {
         return None;
     }
     let mode = entry.info("mode").and_then(text);
+    let embeds = mode.as_ref().map_or_else(|| model.contains("embed"), |mode| mode == "embedding");
     if let Some(mode) = mode.filter(|mode| !MODES.contains(&mode.as_str())) {
         let why =
             "chat, completions, embeddings, responses and messages are served, this is not; it was left out";
         notes.of(&group, format!("mode `{mode}`"), why);
         return None;
+    }
+    if variable(&model).is_some() {
+        let why = "its value is the provider's own name of the model here, without LiteLLM's prefix";
+        notes.of(&group, format!("`{model}`"), why);
     }
     let said = entry.text("custom_llm_provider");
     let (vendor, model) = entry.vendor(&model, said.as_deref(), notes)?;
@@ -149,7 +138,8 @@ fn one(entry: &Value, notes: &mut Notes) -> Option<Deployment> {
     let price = usd("input_cost_per_token").zip(usd("output_cost_per_token"));
     let price = price.map(|(input, output)| (input, output, usd("cache_read_input_token_cost")));
     Some(Deployment {
-        model: model.to_owned(),
+        model: plain(model),
+        embeds,
         order: entry.number("order"),
         weight: entry.number("weight").filter(|weight| *weight > 0.0 && *weight <= 1e6),
         limits: Limits {
@@ -177,13 +167,17 @@ pub(super) fn is_name(name: &str) -> bool {
 struct Entry<'v> {
     entry: &'v Value,
     group: &'v str,
+    /// What the credential that it names says, where it says nothing itself.
+    credential: Option<&'v Value>,
 }
 
 impl<'v> Entry<'v> {
     /// A parameter: of `litellm_params`, or beside it, or of `model_info`.
     fn param(&self, key: &str) -> Option<&'v Value> {
         let of_params = self.entry.get("litellm_params").and_then(|params| params.get(key));
-        of_params.or_else(|| self.entry.get(key)).or_else(|| self.info(key)).filter(|value| !value.is_null())
+        let shared = || self.credential.and_then(|values| values.get(key));
+        let beside = || self.entry.get(key).or_else(|| self.info(key));
+        of_params.or_else(shared).or_else(beside).filter(|value| !value.is_null())
     }
 
     fn info(&self, key: &str) -> Option<&'v Value> {
@@ -321,6 +315,11 @@ impl<'v> Entry<'v> {
 
     /// Names what is said and not read.
     fn note_the_rest(&self, notes: &mut Notes) {
+        for (first, second) in [("api_base", "base_url"), ("timeout", "request_timeout")] {
+            if of_both(self.param(first), self.param(second)) {
+                notes.of(self.group, format!("litellm_params.{second}"), format!("`{first}` goes before it"));
+            }
+        }
         for (key, value) in entries(self.entry, "litellm_params").filter(|(key, _)| !is_read(key)) {
             if !value.is_null() {
                 notes.of(self.group, format!("litellm_params.{key}"), of_params(key));
@@ -333,28 +332,6 @@ impl<'v> Entry<'v> {
         for (key, _) in described {
             notes.of(self.group, format!("model_info.{key}"), "it describes the model to LiteLLM itself");
         }
-    }
-}
-
-fn of_params(key: &str) -> &'static str {
-    match key {
-        "temperature"
-        | "max_tokens"
-        | "top_p"
-        | "stop"
-        | "seed"
-        | "presence_penalty"
-        | "frequency_penalty"
-        | "response_format"
-        | "reasoning_effort"
-        | "max_completion_tokens"
-        | "thinking" => "requests pass as callers write them; let callers say it",
-        "max_retries" | "num_retries" => "retries are counted for the whole request: `retry.max_attempts`",
-        "max_budget" | "budget_duration" => "budgets are of callers' keys: `budget_usd`",
-        "tags" => "there is no routing by tags; give those models names of their own",
-        "cooldown_time" | "allowed_fails" => "`[models.NAME.breaker]` has it for one model",
-        key if key.starts_with("aws_") || key.starts_with("vertex_") => "its signatures are not written here",
-        _ => "it has no counterpart",
     }
 }
 

@@ -10,6 +10,7 @@
 mod chains;
 mod deployment;
 mod notes;
+mod params;
 mod places;
 mod settings;
 mod vendors;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     chains::Model,
     notes::{NO_NUMBER, Notes},
-    yaml::{entries, number, text, whole},
+    yaml::{entries, number, of_both, text, whole},
 };
 
 /// The tables beside providers and models, as they are written.
@@ -34,15 +34,10 @@ const TOTAL: f64 = 600.0;
 
 impl Settings {
     pub(super) fn of(tree: &Value, models: &[Model], notes: &mut Notes) -> Self {
-        let found = |keys: &[(&str, &str)]| {
-            keys.iter()
-                .find_map(|(section, key)| tree.get(section)?.get(key))
-                .filter(|value| !value.is_null())
-        };
         let mut settings = Self::default();
-        let router = |key: &'static str| found(&[("router_settings", key), ("litellm_settings", key)]);
-        let answer = found(&[("router_settings", "timeout"), ("litellm_settings", "request_timeout")])
-            .and_then(number);
+        let answer = [("router_settings", "timeout"), ("litellm_settings", "request_timeout")];
+        let answer = found(tree, answer, notes).and_then(number);
+        let mut router = |key| found(tree, [("router_settings", key), ("litellm_settings", key)], notes);
         (settings.timeouts, settings.total) =
             timeouts((answer, router("stream_timeout").and_then(number)), TOTAL);
         if let Some(retries) = router("num_retries").and_then(number).filter(|retries| *retries >= 0.0) {
@@ -67,6 +62,16 @@ impl Settings {
         remarks(tree, notes);
         settings
     }
+}
+
+/// A setting that two sections have: the first that says it holds, and of the other it is said.
+fn found<'v>(tree: &'v Value, [first, second]: [(&str, &str); 2], notes: &mut Notes) -> Option<&'v Value> {
+    let at = |(section, key): (&str, &str)| tree.get(section)?.get(key).filter(|value| !value.is_null());
+    if of_both(at(first), at(second)) {
+        let [first, second] = [first, second].map(|(section, key)| format!("{section}.{key}"));
+        notes.add(second, format!("`{first}` goes before it"));
+    }
+    at(first).or_else(|| at(second))
 }
 
 /// Limits in seconds, for a whole answer and for a stream, as keys of `[timeouts]`; and what `total` then is, which was so many
@@ -149,8 +154,14 @@ fn remarks(tree: &Value, notes: &mut Notes) {
             "set those that are still needed in the environment; their values are not written here",
         );
     }
-    const SECTIONS: [&str; 5] =
-        ["model_list", "router_settings", "litellm_settings", "general_settings", "environment_variables"];
+    const SECTIONS: [&str; 6] = [
+        "model_list",
+        "credential_list",
+        "router_settings",
+        "litellm_settings",
+        "general_settings",
+        "environment_variables",
+    ];
     let sections = tree.as_object().into_iter().flatten().map(|(section, _)| section);
     for section in sections.filter(|section| !SECTIONS.contains(&section.as_str())) {
         notes.add(section.clone(), reason(section));
@@ -158,7 +169,7 @@ fn remarks(tree: &Value, notes: &mut Notes) {
 }
 
 fn is_read(section: &str, key: &str) -> bool {
-    const BOTH: [&str; 10] = [
+    const BOTH: [&str; 8] = [
         "num_retries",
         "stream_timeout",
         "allowed_fails",
@@ -167,11 +178,13 @@ fn is_read(section: &str, key: &str) -> bool {
         "fallbacks",
         "default_fallbacks",
         "context_window_fallbacks",
-        "request_timeout",
-        "timeout",
     ];
-    section != "general_settings" && BOTH.contains(&key)
-        || (section, key) == ("router_settings", "model_group_alias")
+    const ONE: [(&str, &str); 3] = [
+        ("router_settings", "model_group_alias"),
+        ("router_settings", "timeout"),
+        ("litellm_settings", "request_timeout"),
+    ];
+    section != "general_settings" && BOTH.contains(&key) || ONE.contains(&(section, key))
 }
 
 /// Why something has no counterpart, and what to do instead.
@@ -195,8 +208,10 @@ fn reason(key: &str) -> &'static str {
         "callbacks" | "success_callback" | "failure_callback" | "service_callbacks" | "alerting"
         | "alerting_threshold" => "there are `/metrics`, `/events` and the log on the admin port's side",
         "set_verbose" | "json_logs" | "debug_level" | "turn_off_message_logging" => {
-            "prompts are never logged here"
+            "the log is told by `serve`: `--log-level`, `--log-format`, and what callers write only with `--log-prompts`"
         }
+        "timeout" => "`router_settings.timeout` and `litellm_settings.request_timeout` are read",
+        "request_timeout" => "`litellm_settings.request_timeout` is read",
         "max_budget" | "budget_duration" => "budgets are of callers' keys: `budget_usd`",
         "max_parallel_requests" | "global_max_parallel_requests" => {
             "`server.max_concurrent` bounds all requests"

@@ -23,6 +23,11 @@ pub(super) fn entries<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = (
     value.get(key).and_then(Value::as_object).into_iter().flatten().map(|(key, value)| (key.as_str(), value))
 }
 
+/// Whether a setting is there twice, and not the same.
+pub(super) fn of_both(first: Option<&Value>, second: Option<&Value>) -> bool {
+    matches!((first, second), (Some(first), Some(second)) if first != second)
+}
+
 /// The elements of a list at `key`.
 pub(super) fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
     value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)

@@ -185,6 +185,94 @@ async fn no_secret_of_a_url_is_written() {
     }
 }
 
+/// **What is passed over is said.** Fails if an entry, a fallback or the second of two settings vanishes without a word.
+#[tokio::test]
+async fn what_is_passed_over_is_said() {
+    let yaml = "model_list:\n  - {model_name: a, litellm_params: {model: openai/a, timeout: 5, request_timeout: 6}}\n\
+                \x20 - {model_name: b, litellm_params: {model: openai/b}}\n  - {litellm_params: {model: openai/c}}\n  - gpt-4.1\n\
+                router_settings: {num_retries: 2, timeout: 30, request_timeout: 31, allowed_fails: 3, fallbacks: [{a: [b]}, c]}\n\
+                litellm_settings: {num_retries: 5, request_timeout: 60, timeout: 7, allowed_fails: 3, context_window_fallbacks: b,\
+                \x20 set_verbose: true}\n";
+    let (tree, text) = imported(yaml).await;
+    assert_eq!(
+        (&tree["retry"]["max_attempts"], &tree["timeouts"]["answer"]),
+        (&3.into(), &"30s".into()),
+        "{text}"
+    );
+    for said in [
+        "entry 3 of model_list: it has no `model_name`; it was left out",
+        "entry 4 of model_list: it has no `model_name`; it was left out",
+        "litellm_params.request_timeout (a): `timeout` goes before it",
+        "litellm_settings.num_retries: `router_settings.num_retries` goes before it",
+        "litellm_settings.request_timeout: `router_settings.timeout` goes before it",
+        "router_settings.request_timeout: `litellm_settings.request_timeout` is read",
+        "litellm_settings.timeout: `router_settings.timeout` and",
+        "router_settings.fallbacks: an entry that does not say for which model; it was left out",
+        "litellm_settings.context_window_fallbacks: an entry that does not say for which model",
+        "litellm_settings.set_verbose: the log is told by `serve`: ",
+    ] {
+        assert!(text.contains(&format!("# - {said}")), "no word on {said}\n{text}");
+    }
+    assert!(!text.contains("allowed_fails:"), "both say the same\n{text}");
+}
+
+/// **A credential that entries share is theirs**, where they say nothing else. Fails if their place or key is lost, or written.
+#[tokio::test]
+async fn a_credential_that_entries_share_is_theirs() {
+    let yaml = "credential_list:\n  - credential_name: harbour\n    credential_values: {api_base: 'https://harbour.example/v1', api_key: \
+                pw-secret, vertex_project: p}\n  - {credential_name: lost}\nmodel_list:\n\
+                \x20 - {model_name: a, litellm_params: {model: openai/a, litellm_credential_name: harbour}}\n\
+                \x20 - {model_name: b, litellm_params: {model: openai/b, litellm_credential_name: harbour, api_base: 'https://own.example/v1'}}\n\
+                \x20 - {model_name: c, litellm_params: {model: openai/c, litellm_credential_name: nobody}}\n";
+    let (tree, text) = imported(yaml).await;
+    let harbour = &tree["providers"]["harbour.example"];
+    assert_eq!(harbour["base_url"], "https://harbour.example/v1", "{text}");
+    assert_eq!(harbour["api_key"], "${OPENAI_API_KEY_2}", "{text}");
+    assert_eq!(tree["providers"]["own.example"]["base_url"], "https://own.example/v1", "{text}");
+    for said in [
+        "credential_list `harbour`, vertex_project: ",
+        "credential_list: an entry without its name or its values; it was left out",
+        "litellm_credential_name `nobody` (c): ",
+    ] {
+        assert!(text.contains(&format!("# - {said}")), "no word on {said}\n{text}");
+    }
+    assert!(!text.contains("-secret") && !text.contains("credential_list: it has"), "{text}");
+}
+
+/// **A model's name from the environment stays one.** Fails if the name of the variable is asked for as a model.
+#[tokio::test]
+async fn a_models_name_from_the_environment_stays_there() {
+    let (tree, text) = imported(
+        "model_list: [{model_name: m, litellm_params: {model: os.environ/MODEL_NAME, api_base: 'http://h/v1'}}]\n",
+    )
+    .await;
+    assert_eq!(tree["models"]["m"]["targets"][0]["model"], "${MODEL_NAME}", "{text}");
+    assert!(text.contains("# - `os.environ/MODEL_NAME` (m): its value is the provider's own name"), "{text}");
+    let (tree, text) =
+        imported("model_list: [{model_name: m, litellm_params: {model: 'openai/${x}'}}]\n").await;
+    assert_eq!(tree["models"]["m"]["targets"][0]["model"], "$${x}", "{text}");
+}
+
+/// **Who serves chat does not stand in for embeddings.** Fails if a default fallback is put behind every model.
+#[tokio::test]
+async fn chat_does_not_stand_in_for_embeddings() {
+    let yaml = "model_list:\n  - {model_name: chat, litellm_params: {model: openai/a}}\n\
+                \x20 - {model_name: claude, litellm_params: {model: claude-sonnet-4-5}}\n\
+                \x20 - {model_name: vectors, litellm_params: {model: openai/text-embedding-3-small}}\n\
+                \x20 - {model_name: others, litellm_params: {model: openai/bge}, model_info: {mode: embedding}}\n\
+                litellm_settings: {default_fallbacks: [claude], fallbacks: [{vectors: [others]}]}\n";
+    let (tree, text) = imported(yaml).await;
+    let providers =
+        |model| targets(&tree, model).into_iter().map(|(provider, ..)| provider).collect::<Vec<_>>();
+    assert_eq!(providers("chat"), ["openai", "anthropic"], "{text}");
+    assert_eq!(providers("vectors"), ["openai", "openai"], "{text}");
+    assert_eq!(providers("others"), ["openai"], "{text}");
+    assert!(
+        text.contains("# - fallback `claude` (vectors, others): one of the two is for embeddings"),
+        "{text}"
+    );
+}
+
 /// **Nothing is left out in silence.** Fails if a number that comes from the environment, or is none, vanishes without a word.
 #[tokio::test]
 async fn what_is_no_number_is_said() {
