@@ -42,6 +42,14 @@ fn a_region_may_have_a_name_of_ones_own_or_a_url_of_ones_own() {
 }
 
 #[test]
+fn bedrocks_other_hosts_have_two_paths() {
+    for (name, path) in [("bedrock-mantle", "v1"), ("bedrock-mantle-openai", "openai/v1")] {
+        let url = format!("sa-east-1 https://bedrock-mantle.sa-east-1.api.aws/{path}");
+        check(&format!("preset = \"{name}\"\nregions.sa-east-1 = {{}}"), &[&url]);
+    }
+}
+
+#[test]
 fn what_a_host_needs_is_filled_in() {
     check(
         "preset = { name = \"alibaba\", workspace = \"ws-1\" }\nregions.ap-southeast-1 = {}",
