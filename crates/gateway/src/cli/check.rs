@@ -11,13 +11,13 @@ use outrigger::{
 };
 use serde::Serialize;
 
-use super::{Env, Failed, block_on, bytes, duration, out, paint::Paint, text};
+use super::{Env, Failed, block_on, bytes_or_stdin, duration, out, paint::Paint, text};
 use crate::{file::File, fleet};
 
 /// Validate a configuration file
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// The file
+    /// The file; `-` for standard input
     #[arg(env = "OUTRIGGER_CONFIG")]
     file: PathBuf,
     /// Ask every endpoint too: is it there, does it take the key, has it the models; nothing is billed
@@ -46,8 +46,8 @@ struct Verdict<'a> {
 }
 
 pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
-    let name = args.file.display().to_string();
-    let checked = match text(bytes(&args.file)?) {
+    let (bytes, name) = bytes_or_stdin(&args.file);
+    let checked = match text(bytes?) {
         Ok(text) => File::read(&text, &name, env),
         Err(fault) => Err(Fault::new(Path::default(), format!("{name}{fault}")).into()),
     };

@@ -4,13 +4,13 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args as ClapArgs;
 
-use super::{Failed, out, read};
+use super::{Failed, bytes_or_stdin, out, text};
 use crate::{file::File, litellm};
 
 /// Turn a LiteLLM configuration into one of ours, on standard output
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// The YAML file
+    /// The YAML file; `-` for standard input
     file: PathBuf,
     /// Print one JSON document: the configuration, and what has no counterpart
     #[arg(long)]
@@ -18,7 +18,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failed> {
-    let imported = litellm::import(&read(&args.file)?, &args.file.display().to_string())?;
+    let (bytes, name) = bytes_or_stdin(&args.file);
+    let yaml = text(bytes?).map_err(|fault| format!("{name}{fault}"))?;
+    let imported = litellm::import(&yaml, &name)?;
     if args.json {
         out::result(serde_json::to_string(&imported)?);
     } else {

@@ -23,9 +23,18 @@ mod sim;
 mod simulate;
 mod table;
 
-use std::{fs, future::Future, net::SocketAddr, path::Path, process::ExitCode, time::Duration};
+use std::{
+    fs,
+    future::Future,
+    io::{self, Read as _},
+    net::SocketAddr,
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{FromArgMatches as _, Parser, Subcommand};
+use outrigger::config::MOST_BYTES;
 use tracing::Level;
 
 pub(crate) use self::failed::Failed;
@@ -111,7 +120,27 @@ pub(crate) fn read(path: &Path) -> Result<String, Failed> {
 
 /// A file's bytes.
 fn bytes(path: &Path) -> Result<Vec<u8>, Failed> {
-    Ok(fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?)
+    all(fs::File::open(path), &path.display().to_string())
+}
+
+/// The same, and those of standard input where it is called `-`. Also the name that messages have for it.
+fn bytes_or_stdin(path: &Path) -> (Result<Vec<u8>, Failed>, String) {
+    if path.as_os_str() == "-" {
+        let name = "stdin".to_owned();
+        return (all(Ok(io::stdin()), &name), name);
+    }
+    (bytes(path), path.display().to_string())
+}
+
+/// All of it: what has no end is given up where no file of ours is as long.
+fn all(from: io::Result<impl io::Read>, name: &str) -> Result<Vec<u8>, Failed> {
+    let mut bytes = Vec::new();
+    from.and_then(|from| from.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot read {name}: {error}"))?;
+    if bytes.len() > MOST_BYTES {
+        return Err(format!("{name}: it is over {} MiB, and no such file", MOST_BYTES >> 20).into());
+    }
+    Ok(bytes)
 }
 
 /// A configuration that a verb needs to be sound.

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use serde_json::Value;
-use tokio::process::Command;
+use tokio::{io::AsyncWriteExt, process::Command};
 
 use crate::support::{file, soon};
 
@@ -44,6 +44,28 @@ async fn every_example_is_sound_and_without_a_warning() {
         let output = soon(command.output()).await.unwrap();
         let out = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(out.contains("sound, 0 faults, 0 warnings"), "{example}: {out}");
+    }
+}
+
+/// **What another program writes is checked as it comes**, and what has no end is given up.
+#[tokio::test]
+async fn standard_input_is_a_file_and_an_endless_one_is_none() {
+    let piped = async |text: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_outrigger"));
+        command.args(["check", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
+        let output = soon(child.wait_with_output()).await.unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, out) = piped(SOUND).await;
+    assert!(code == Some(0) && out.contains("stdin: sound, 0 faults"), "{out}");
+    let (code, out) = piped("[retry]\nbudgt = 5\n").await;
+    assert!(code == Some(1) && out.starts_with("stdin:2:1: retry.budgt: "), "{out}");
+    if cfg!(unix) {
+        let endless = run(&["check", "/dev/zero"]).await;
+        assert_eq!(endless.code, Some(1));
+        assert!(endless.err.contains("/dev/zero: it is over 4 MiB"), "{}", endless.err);
     }
 }
 
