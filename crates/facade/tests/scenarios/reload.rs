@@ -1,11 +1,15 @@
 //! Another configuration under way: no call notices, what did not change lives on, what is gone is asked no more.
 
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
 use outrigger::{
     BuildError, CallError, Client, Config,
     config::{Model, Provider, Region as Place, Target},
     engine::{DeploymentStatus, RetryBudgetStatus},
+    transport::{Request, Response, Transport, TransportError},
 };
-use sim::{Fault, Region, When, World, WorldBuilder};
+use sim::{Fault, Region, SimTransport, When, World, WorldBuilder};
 
 use crate::support::*;
 
@@ -72,6 +76,36 @@ async fn what_did_not_change_lives_on() {
         harbour.ask().await.unwrap();
     }
     harbour.assert_idle();
+}
+
+/// A transport that notes which edition of authorities each request is to trust.
+#[derive(Debug)]
+struct Trusting(SimTransport, Arc<Mutex<Vec<u64>>>);
+
+#[async_trait]
+impl Transport for Trusting {
+    async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        self.1.lock().unwrap().push(request.pool.ca_edition);
+        self.0.send(request).await
+    }
+}
+
+/// **Authorities that were written anew are trusted by the next call.** Fails if a place keeps its connections over a reload that
+/// gives its `ca_file` another edition.
+#[tokio::test(start_paused = true)]
+async fn another_edition_of_authorities_makes_new_connections() {
+    let (world, editions) = (alike(), Arc::default());
+    let transport = Trusting(world.transport(), Arc::clone(&editions));
+    let client = Client::builder().config(config(&world)).transport(transport).build().unwrap();
+    let ask = async || client.chat("chat").user("How high is the swell?").send().await.unwrap();
+    ask().await;
+    let mut changed = config(&world);
+    for (_, region) in &mut changed.providers[0].1.regions {
+        region.ca_edition = 7;
+    }
+    client.reload(changed).unwrap();
+    ask().await;
+    assert_eq!(*editions.lock().unwrap(), [0, 7]);
 }
 
 /// **A region leaves, and its streams finish.** The stream that runs there is read to its end; no call is sent there any more; when
