@@ -1,11 +1,15 @@
 //! `outrigger check`: is a configuration sound, and if not, where and why; with `--probe`, is everybody there.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::{Path as FilePath, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Args as ClapArgs;
 use outrigger::{
     Config,
-    config::{Fault, Path},
+    config::{Document, Fault, Path},
     reach::{Credential, Finding, reach},
     transport::ReqwestTransport,
 };
@@ -48,7 +52,10 @@ struct Verdict<'a> {
 pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
     let (bytes, name) = bytes_or_stdin(&args.file);
     let checked = match text(bytes?) {
-        Ok(text) => File::read(&text, &name, env),
+        Ok(text) => File::read(&text, &name, env).and_then(|file| match unkept(&file.settings.state_dir) {
+            Some(fault) => Err(Document::parse(&text, &name, env)?.place(fault).into()),
+            None => Ok(file),
+        }),
         Err(fault) => Err(Fault::new(Path::default(), format!("{name}{fault}")).into()),
     };
     let (faults, warnings): (&[Fault], Vec<&Fault>) = match &checked {
@@ -76,6 +83,15 @@ pub(super) fn run(args: &Args, env: Env<'_>) -> Result<ExitCode, Failed> {
         verdict.tell(Paint::new(env));
     }
     Ok(if verdict.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What `serve` cannot keep spend in: what is there is no folder, or lies below none.
+fn unkept(state_dir: &str) -> Option<Fault> {
+    let there = FilePath::new(state_dir).ancestors().find(|path| path.exists())?;
+    (!there.is_dir()).then(|| {
+        let message = format!("`{}` is no folder, so spend cannot be kept here", there.display());
+        Fault::new(Path::new(["server", "state_dir"]), message)
+    })
 }
 
 async fn probe(config: &Config, patience: Duration) -> Result<Vec<Finding>, Failed> {

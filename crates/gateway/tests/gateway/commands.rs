@@ -5,7 +5,7 @@ use std::process::Stdio;
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt, process::Command};
 
-use crate::support::{file, soon};
+use crate::support::{file, folder, soon};
 
 pub(crate) const SOUND: &str = "[providers.a]\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n\
                      [models.chat]\ntargets = [{ provider = \"a\", model = \"gpt-4.1\" }]\n";
@@ -169,6 +169,20 @@ async fn check_finds_what_serve_would_refuse() {
     assert!(run.out.contains(".toml:2:10: server.listen: ") && run.out.contains("allow_open"), "{}", run.out);
     let meant = check(&format!("[server]\nlisten = \"0.0.0.0:0\"\nallow_open = true\n{SOUND}"), &[]).await;
     assert_eq!(meant.code, Some(0), "{}", meant.out);
+}
+
+#[tokio::test]
+async fn check_finds_a_folder_for_spend_that_is_a_file() {
+    let taken = file("").display().to_string();
+    for state_dir in [taken.clone(), format!("{taken}/spend")] {
+        let run = check(&format!("[server]\nstate_dir = \"{state_dir}\"\n{SOUND}"), &[]).await;
+        assert_eq!(run.code, Some(1), "{}", run.out);
+        let said = format!(".toml:2:13: server.state_dir: `{taken}` is no folder");
+        assert!(run.out.contains(&said), "{}", run.out);
+    }
+    let to_come = folder().join("to/come").display().to_string();
+    let run = check(&format!("[server]\nstate_dir = \"{to_come}\"\n{SOUND}"), &[]).await;
+    assert_eq!(run.code, Some(0), "{}", run.out);
 }
 
 /// **What `serve` warns of, `check` does too**, in both forms.
