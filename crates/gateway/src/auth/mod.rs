@@ -64,13 +64,41 @@ impl Keys {
         Self { keys: RwLock::new(Key::all(entries, &[])), spent }
     }
 
-    /// Puts these keys in place of those there are. A key whose name stays keeps what is known of it: what it has used of its
+    /// Puts these keys in place of those there are: [`swap_with`](Self::swap_with) nothing beside. A key whose name stays keeps what is known of it: what it has used of its
     /// minute and what its calls on their way hold; so rotating a secret gives nobody a fresh minute.
     pub(crate) fn swap(&self, entries: Entries) {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let Ok(()) = self.swap_with(entries, || Ok::<_, std::convert::Infallible>(()));
+    }
+
+    /// Does something that goes with these keys, and puts them in place of those there are once that is done: nobody is looked up in
+    /// between, so no key meets what belongs to another file's. Where it cannot be done, the keys stay.
+    ///
+    /// # Errors
+    /// Those of `act`.
+    pub(crate) fn swap_with<E>(
+        &self,
+        entries: Entries,
+        act: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
         *keys = Key::all(entries, &keys);
     }
 
+        drop(keys);
+        Ok(())
+    }
+
+    /// The key as it is now, if it still is: a request may take long to come in, and goes by the file that holds once it is here.
+    ///
+    /// # Errors
+    /// 401 where the key was taken out meanwhile.
+    pub(crate) fn still(&self, key: Arc<Key>) -> Result<Arc<Key>, ApiError> {
+        let keys = self.all();
+        if keys.is_empty() {
+            return Ok(key);
+        }
+        let now = keys.iter().find(|now| now.name == key.name);
+        now.cloned().ok_or_else(|| unauthorized("the key was taken out while the request came in"))
     /// What each key has used of its minute and holds, for other replicas to know; those that used nothing are left out.
     pub(crate) fn told(&self, now: Instant) -> BTreeMap<String, Used> {
         let told = |key: &Arc<Key>| (key.name.to_string(), key.meter().told(now));
@@ -323,6 +351,20 @@ mod tests {
             found(&keys, key).unwrap().meter().enter(limits, (1, 1), now).map(drop)
         };
         assert_eq!(enter("or-2", limits), Err(Refused::Held));
+    /// **Keys change with what they open.** Fails if somebody is looked up between the two, by the keys of one file and the models of
+    /// the other, or if keys change whose models do not.
+    #[test]
+    fn nobody_is_looked_up_while_what_keys_open_changes() {
+        let keys = keys(&[("a", "or-1")]);
+        let done = keys.swap_with(entries(&[("b", "or-2")]), || {
+            assert!(keys.keys.try_read().is_err(), "they may be looked up");
+            Err("a fault")
+        });
+        assert_eq!((done, found(&keys, "or-1").is_some()), (Err("a fault"), true));
+        assert_eq!(keys.swap_with(entries(&[("b", "or-2")]), || Ok::<_, ()>(())), Ok(()));
+        assert!(found(&keys, "or-1").is_none() && found(&keys, "or-2").is_some());
+    }
+
         drop(pass);
         assert!(matches!(enter("or-2", limits), Err(Refused::Requests(1, _))));
         assert!(

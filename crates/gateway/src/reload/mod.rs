@@ -245,11 +245,11 @@ impl Reloader {
         }
         file.settings.keep_what_is_fixed(&self.fixed);
         file.may_follow(!self.keys.is_empty())?;
-        self.client.reload(file.config.clone()).map_err(|error| error.to_string())?;
+        let reload = || self.client.reload(file.config.clone()).map_err(|error| error.to_string());
+        self.keys.swap_with(file.keys, reload)?;
         if let Some(tracing) = &self.tracing {
             tracing.follow(&file.config);
         }
-        self.keys.swap(file.keys);
         self.fleet.swap(file.fleet);
         self.live.swap(file.settings);
         self.made_of = made_of;

@@ -56,6 +56,7 @@ pub(crate) async fn answer(api: Api, State(gateway): State<Arc<Gateway>>, reques
         (subject.model, subject.stream) = (request.model().into(), request.is_stream());
         subject.prompt = words.and_then(|body| Prompt::of(&body));
         if let Some(key) = key {
+            let key = gateway.keys.still(key)?;
             key.allow(request.model())?;
             let now = (began, SystemTime::now());
             subject.pass = Some(Arc::new(gateway.keys.enter(&key, &request, &gateway.client, now)?));

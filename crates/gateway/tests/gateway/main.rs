@@ -35,6 +35,7 @@ mod ops;
 mod prompts;
 mod reload;
 mod replay;
+mod rotation;
 mod schema;
 mod simulate;
 mod spend;

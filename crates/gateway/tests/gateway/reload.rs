@@ -23,14 +23,14 @@ use crate::{
 };
 
 /// A gateway whose file lies in a folder of its own.
-struct Deck {
-    gateway: Gateway,
+pub(crate) struct Deck {
+    pub(crate) gateway: Gateway,
     path: PathBuf,
-    text: String,
+    pub(crate) text: String,
 }
 
 impl Deck {
-    async fn new(more: &str) -> Self {
+    pub(crate) async fn new(more: &str) -> Self {
         let server = Server::start(two_regions()).await.unwrap();
         let text = format!("{more}\n{}", Gateway::text(&server));
         let path = folder().join("outrigger.toml");
@@ -42,18 +42,18 @@ impl Deck {
     }
 
     /// The file with one more model.
-    fn with(&self, model: &str) -> String {
+    pub(crate) fn with(&self, model: &str) -> String {
         let target = "targets = [{ provider = \"holysheep\", model = \"gpt-4.1\" }]";
         format!("{}[models.{model}]\n{target}\n", self.text)
     }
 
     /// Puts a new file in the place of the old one, as editors do.
-    fn replace(&self, text: &str) {
+    pub(crate) fn replace(&self, text: &str) {
         replace(&self.path, text);
     }
 
     /// Waits until a model is served.
-    async fn serves(&self, model: &str) {
+    pub(crate) async fn serves(&self, model: &str) {
         soon(async {
             while !self.gateway.get("/v1/models").await.text().contains(&format!("\"{model}\"")) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -91,12 +91,16 @@ fn replace(path: &Path, text: &str) {
 }
 
 /// Callers who ask one after the other until they are told to stop; how many were served, or what somebody got instead.
-fn callers(deck: &Deck, until: &Arc<AtomicBool>) -> (Arc<AtomicU64>, Vec<JoinHandle<Result<(), String>>>) {
+pub(crate) fn callers(
+    deck: &Deck,
+    headers: &str,
+    until: &Arc<AtomicBool>,
+) -> (Arc<AtomicU64>, Vec<JoinHandle<Result<(), String>>>) {
     let served = Arc::new(AtomicU64::new(0));
     let caller = |stream: bool| {
         let (listen, until, served) = (deck.gateway.listen, Arc::clone(until), Arc::clone(&served));
+        let request = post("/v1/chat/completions", headers, &question(stream));
         tokio::spawn(async move {
-            let request = post("/v1/chat/completions", "", &question(stream));
             while !until.load(Ordering::Relaxed) {
                 let text = String::from_utf8_lossy(&exchange(listen, &request).await).into_owned();
                 let whole =
@@ -127,7 +131,7 @@ async fn no_caller_notices_a_reload() {
     soon(stream.read_exact(&mut streamed)).await.unwrap();
 
     let until = Arc::new(AtomicBool::new(false));
-    let (served, asking) = callers(&deck, &until);
+    let (served, asking) = callers(&deck, "", &until);
     deck.replace(&deck.with("renamed"));
     deck.serves("renamed").await;
 
@@ -385,66 +389,4 @@ async fn what_is_fixed_at_the_start_is_said() {
     assert!(warnings[0].contains("server.max_head") && warnings[0].contains("at a restart"), "{warnings:?}");
     assert_eq!(deck.gateway.post("/v1/chat/completions", "", &long).await.status, 413);
     assert_eq!(deck.gateway.ask("").await.status, 200);
-}
-
-/// **Callers' keys change with it.** One that is added opens, one that is taken out does not, and one that stays never fails.
-#[tokio::test]
-async fn callers_keys_change_with_the_file() {
-    let (old, new, stays) =
-        (Made::new("old", "").await, Made::new("new", "").await, Made::new("stays", "").await);
-    let deck = Deck::new(&format!("{}{}", old.entry, stays.entry)).await;
-    assert_eq!(deck.gateway.ask(&old.bearer()).await.status, 200);
-    assert_eq!(deck.gateway.ask(&new.bearer()).await.status, 401);
-    let text = deck.text.replace(&old.entry, &new.entry);
-    deck.replace(&text);
-    soon(async {
-        while deck.gateway.ask(&new.bearer()).await.status != 200 {
-            assert_eq!(deck.gateway.ask(&stays.bearer()).await.status, 200);
-        }
-    })
-    .await;
-    assert_eq!(deck.gateway.ask(&old.bearer()).await.status, 401);
-    assert_eq!(deck.gateway.ask(&stays.bearer()).await.status, 200);
-}
-
-/// **A file that is torn before its keys opens nothing.** Fails if keys that are gone are taken for a wish; who wishes it says so.
-#[tokio::test]
-async fn a_file_torn_before_its_keys_opens_nothing() {
-    let made = Made::new("any", "").await;
-    let mut deck = Deck::new(&made.entry).await;
-    let open = deck.text.replacen(&made.entry, "", 1);
-    deck.text = format!("{open}{}", made.entry);
-    deck.replace(&deck.text);
-    let torn = deck.text[..deck.text.find("[keys").unwrap()].to_owned();
-    for text in [torn, format!("{open}[keys]\n")] {
-        deck.replace(&text);
-        let refused = deck.gateway.operate("POST", "/reload", "").await;
-        assert_eq!(refused.status, 422, "{}", refused.text());
-        assert!(
-            refused.text().contains("there were keys") && refused.text().contains("allow_open"),
-            "{}",
-            refused.text()
-        );
-        assert_eq!(deck.gateway.get("/v1/models").await.status, 401);
-        assert_eq!(deck.gateway.ask(&made.bearer()).await.status, 200);
-    }
-    deck.replace(&format!("[server]\nallow_open = true\n{open}"));
-    assert_eq!(deck.gateway.operate("POST", "/reload", "").await.status, 200);
-    assert_eq!(deck.gateway.get("/v1/models").await.status, 200);
-}
-
-/// **What an operator took out stays out**, and what was counted stays counted, whatever is added to the file.
-#[tokio::test]
-async fn a_cordon_survives_a_reload() {
-    let deck = Deck::new("").await;
-    deck.gateway.ask("").await;
-    let body = r#"{"provider":"holysheep","region":"us-east"}"#;
-    assert_eq!(deck.gateway.operate("POST", "/cordon", body).await.status, 200);
-    deck.replace(&deck.with("more"));
-    deck.serves("more").await;
-    let status = deck.gateway.operate("GET", "/status", "").await.json();
-    let deployments = status["deployments"].as_array().unwrap();
-    let us_east = deployments.iter().find(|status| status["region"] == "us-east").unwrap();
-    assert_eq!((&us_east["cordoned"], &us_east["attempts"]), (&true.into(), &1.into()));
-    assert_eq!(deck.gateway.ask("").await.header("x-outrigger-region"), Some("eu-west"));
 }
