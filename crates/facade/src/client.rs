@@ -11,7 +11,7 @@ use crate::{
     chat::ChatCall,
     config::Config,
     driver,
-    engine::{DeploymentStatus, Engine, Plan, RetryBudgetStatus},
+    engine::{Cordon, DeploymentStatus, Engine, Plan, RetryBudgetStatus},
     error::{BuildError, CallError},
     fallback::{self, Fallback, LastResort},
     health,
@@ -118,14 +118,28 @@ impl Client {
         Ok(self.shared.engine().explain(&ask, draw, now()))
     }
 
-    /// Takes deployments out by hand: all at `provider` and `region`, or only `model` there. Returns how many that are.
+    /// Takes out by hand what bears a name: all at `provider` and `region`, or only `model` there. It holds for those that are there now,
+    /// and for those that a [`reload`](Self::reload) brings, until it is taken back. Returns how many deployments there are now; where there
+    /// is none, nothing was said.
     pub fn cordon(&self, provider: &str, region: &str, model: Option<&str>) -> usize {
         self.shared.engine().cordon(provider, region, model)
     }
 
-    /// Puts deployments back that were taken out by hand. Returns how many match.
+    /// Puts back what was taken out by hand: all at `provider` and `region`, or only `model` there. Returns how many deployments match. A
+    /// cordon over what is not configured any more is taken back too.
     pub fn uncordon(&self, provider: &str, region: &str, model: Option<&str>) -> usize {
         self.shared.engine().uncordon(provider, region, model)
+    }
+
+    /// Takes one [`cordon`](Self::cordon) back, as if it had not been said: for one that was to last for a while. What was said since of
+    /// single models there holds, and so does what was said of the region where this was said of a model.
+    pub fn end_cordon(&self, provider: &str, region: &str, model: Option<&str>) {
+        self.shared.engine().end_cordon(provider, region, model);
+    }
+
+    /// What is taken out by hand, by name, also where the configuration has nothing of that name now.
+    pub fn cordons(&self) -> Vec<Cordon> {
+        self.shared.engine().cordons()
     }
 
     /// Hears what another client of the same deployments has learned first-hand; says whether that was new here.
@@ -160,8 +174,8 @@ impl Client {
 
     /// Goes by another configuration from now on, while calls run: swapped whole, or not at all.
     ///
-    /// What did not change lives on with all that is known of it: circuits, scores, learned times, cooldowns, counts, retry
-    /// budgets and cordons. An endpoint is the same by provider, region and base URL; a deployment by its endpoint and the
+    /// What did not change lives on with all that is known of it: circuits, scores, learned times, cooldowns, counts and retry
+    /// budgets. A [`cordon`](Self::cordon) is about a name, and holds for what comes to bear it. An endpoint is the same by provider, region and base URL; a deployment by its endpoint and the
     /// provider's model; a public model by its name. Changed numbers (weights, limits, timeouts, a breaker's rules) hold from now
     /// on, and forget nothing. A changed credential clears what was refused with the old one. What is new begins afresh.
     ///

@@ -19,6 +19,7 @@ mod candidates;
 mod charge;
 mod check;
 mod circuits;
+mod cordons;
 mod costs;
 mod early;
 mod ending;
@@ -52,6 +53,8 @@ use wire::PriceTable;
 
 pub use bill::Heard;
 pub use check::Check;
+pub use cordons::Cordon;
+pub use costs::CostBound;
 pub use event::{Action, Ask, AttemptFailure, CallId, Event};
 pub use plan::Plan;
 pub(crate) use plan::{Endpoint, ModelPlan, VERSION as ANTHROPIC_VERSION};
@@ -66,6 +69,7 @@ use attempt::Attempt;
 use bill::Tab;
 use candidates::Candidates;
 use circuits::Circuits;
+use cordons::Cordons;
 use limits::Learned;
 use places::Places;
 
@@ -83,6 +87,8 @@ pub struct Engine {
     /// Whether the selector is the user's, so that the models' scoring does not count.
     own_selector: bool,
     circuits: Circuits,
+    /// What an operator took out.
+    cordons: Cordons,
     /// By model.
     budgets: Vec<Budget>,
     hedges: Vec<HedgeBudget>,
@@ -169,6 +175,7 @@ impl Engine {
             hedges: Vec::new(),
             learned: Vec::new(),
             calls: HashMap::new(),
+            cordons: Cordons::default(),
             places: Places::new(&plan)?,
             counters: Vec::new(),
             refuse_to_continue: Vec::new(),

@@ -3,8 +3,8 @@
 //! # What is the same?
 //! An endpoint: provider, region and base URL. A deployment: its endpoint and the provider's model. A public model: its name. Of
 //! these all that was learned stays, whatever numbers change: circuits, scores, times, cooldowns, what is in flight, what was
-//! counted, retry budgets, and what an operator said. What is in no plan before begins afresh; but a cordon is about a name,
-//! and holds for what comes to bear it.
+//! counted, and retry budgets. What is in no plan before begins afresh; but a cordon is about a name, and holds for whatever comes to
+//! bear it (`cordons`).
 
 use std::{
     sync::{Arc, Weak},
@@ -80,13 +80,9 @@ impl Engine {
     /// Tells the registry who is there now.
     fn enter(&mut self, entries: Vec<(usize, registry::Deployment)>, before: &Plan) {
         let numbers = &self.plan.deployment_numbers;
-        let mut cordoned = Vec::new();
         let gone: Vec<usize> = before.deployment_numbers.without(numbers).collect();
         for number in gone {
             let Some(&id) = self.ids.get(number) else { continue };
-            if self.registry.is_cordoned(id) {
-                cordoned.extend(before.deployments.get(number).map(|deployment| &deployment.route));
-            }
             self.numbers.remove(&id);
             self.registry.remove(id);
         }
@@ -97,7 +93,7 @@ impl Engine {
                 None => {
                     let id = self.registry.insert(entry);
                     let route = self.plan.deployments.get(number).map(|deployment| &deployment.route);
-                    if route.is_some_and(|route| cordoned.contains(&route)) {
+                    if route.is_some_and(|route| self.cordons.is_out(route)) {
                         self.registry.cordon(id);
                     }
                     self.numbers.insert(id, number);

@@ -1,11 +1,10 @@
-//! The engine seen from outside: its state for operators, its choices explained, a place taken out by hand.
+//! The engine seen from outside: its state for operators, and its choices explained.
 
 use std::{sync::Arc, time::Instant};
 
 use registry::Explanation;
 
 use super::{Ask, Engine};
-use crate::observe::Route;
 
 /// What is counted of a deployment since the start.
 #[derive(Clone, Copy, Debug, Default)]
@@ -139,30 +138,6 @@ impl Engine {
             self.registry.explain(&query, draw, now)
         };
         self.candidates.tiers(ask).map(explain).collect()
-    }
-
-    /// Takes deployments out by hand: all at `provider` and `region`, or only `model` there. Returns how many that are.
-    pub fn cordon(&mut self, provider: &str, region: &str, model: Option<&str>) -> usize {
-        let places = self.places(provider, region, model);
-        places.iter().for_each(|&id| self.registry.cordon(id));
-        places.len()
-    }
-
-    /// Puts deployments back that were taken out by hand. Returns how many match.
-    pub fn uncordon(&mut self, provider: &str, region: &str, model: Option<&str>) -> usize {
-        let places = self.places(provider, region, model);
-        places.iter().for_each(|&id| self.registry.uncordon(id));
-        places.len()
-    }
-
-    fn places(&self, provider: &str, region: &str, model: Option<&str>) -> Vec<registry::DeploymentId> {
-        let is_meant = |route: &Route| {
-            &*route.provider == provider
-                && &*route.region == region
-                && model.is_none_or(|model| model == &*route.model)
-        };
-        let deployments = self.plan.live_deployments().filter(|(_, deployment)| is_meant(&deployment.route));
-        deployments.filter_map(|(number, _)| self.ids.get(number).copied()).collect()
     }
 }
 

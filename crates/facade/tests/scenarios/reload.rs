@@ -256,6 +256,44 @@ async fn another_address_begins_afresh_and_a_cordon_is_about_a_name() {
     assert_eq!(harbour.count("us-east"), asked, "what was taken out by name was asked at its new address");
 }
 
+/// **A cordon is about a name**: another model in a region that is out is out with it, and a region that is gone for a while comes back as
+/// it went. What was said of one model is about that one. Fails if a cordon means the deployments of the moment in which it was said.
+#[tokio::test(start_paused = true)]
+async fn a_cordon_holds_for_whatever_comes_to_bear_its_name() {
+    let of = |world: &World, model: &str, regions: &[&str]| {
+        let target = |model: &str| Target::new("holysheep", model).regions(regions.iter().copied());
+        let mut config = config_with(world, [target("gpt-4.1"), target(model).tier(1)]);
+        config.providers[0].1.regions.retain(|(region, _)| regions.contains(&region.as_str()));
+        config
+    };
+    let harbour = harbour_with(alike(), |world| of(world, "gpt-4.1-mini", &REGIONS), |builder| builder);
+    let client = &harbour.client;
+    let out = || {
+        let out = client.deployments().into_iter().filter(|status| status.cordoned);
+        out.map(|status| format!("{}/{}", status.region, status.model)).collect::<Vec<_>>()
+    };
+    assert_eq!(client.cordon("holysheep", "us-east", None), 2);
+    assert_eq!(client.cordon("holysheep", "eu-west", Some("gpt-4.1-mini")), 1);
+    assert_eq!(client.cordon("holysheep", "nowhere", None), 0, "a slip of the pen is no word");
+    assert_eq!(client.uncordon("holysheep", "us-east", Some("gpt-4.1")), 1);
+    client.reload(of(&harbour.world, "gpt-4.1-nano", &REGIONS)).unwrap();
+    assert_eq!(out(), ["us-east/gpt-4.1-nano"]);
+    client.reload(of(&harbour.world, "gpt-4.1-mini", &["ap-southeast"])).unwrap();
+    assert!(out().is_empty());
+    let told: Vec<_> = client.cordons().into_iter().map(|cordon| (cordon.region, cordon.model)).collect();
+    assert_eq!(told, [("us-east".into(), None), ("eu-west".into(), Some("gpt-4.1-mini".into()))]);
+    client.reload(of(&harbour.world, "gpt-4.1-mini", &REGIONS)).unwrap();
+    assert_eq!(out(), ["us-east/gpt-4.1-mini", "eu-west/gpt-4.1-mini"]);
+
+    // A word over one model does not outlive its end, and the region's does not end with it.
+    client.cordon("holysheep", "us-east", Some("gpt-4.1"));
+    client.end_cordon("holysheep", "us-east", None);
+    assert_eq!(out(), ["us-east/gpt-4.1", "eu-west/gpt-4.1-mini"]);
+    client.end_cordon("holysheep", "us-east", Some("gpt-4.1"));
+    client.uncordon("holysheep", "eu-west", None);
+    assert!(out().is_empty() && client.cordons().is_empty());
+}
+
 /// **Models come and go.** One that is new is served at once, one that is gone is not found, and the others keep their order.
 #[tokio::test(start_paused = true)]
 async fn models_come_and_go() {

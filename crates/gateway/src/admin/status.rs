@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration, time::Instant};
 
 use axum::{extract::State, response::Response};
 use http::{HeaderValue, header};
-use outrigger::engine::{DeploymentStatus, RetryBudgetStatus};
+use outrigger::engine::{Cordon, DeploymentStatus, RetryBudgetStatus};
 use serde::Serialize;
 use sim::World;
 
@@ -21,6 +21,8 @@ struct Status {
     /// Requests since the start by how they ended.
     requests: BTreeMap<String, u64>,
     deployments: Vec<DeploymentStatus>,
+    /// What operators took out, by name, also where nothing of that name is configured now.
+    cordons: Vec<Cordon>,
     /// The other replicas; only where there is a fleet.
     #[serde(skip_serializing_if = "Option::is_none")]
     fleet: Option<Standing>,
@@ -58,6 +60,7 @@ pub(super) fn status(State(admin): State<Arc<Admin>>, world: Option<&World>) -> 
         retry_budget: emptiest(admin.client.retry_budgets().into_iter().map(|(_, budget)| budget)),
         requests: admin.watch.metrics().outcomes(),
         deployments: admin.client.deployments(),
+        cordons: admin.client.cordons(),
         fleet: admin.fleet.as_ref().and_then(|fleet| fleet.standing()),
         chaos: world.map(|world| troubles(world, &[])),
     })
@@ -72,6 +75,7 @@ pub(super) fn of_world(world: &World, places: &[(String, String)], started: Inst
         retry_budget: None,
         requests: BTreeMap::new(),
         deployments: Vec::new(),
+        cordons: Vec::new(),
         fleet: None,
         chaos: Some(troubles(world, places)),
     })

@@ -77,34 +77,29 @@ struct Order<'a> {
 }
 
 async fn take_out(operator: &Operator, place: &Place, lasting: Option<Duration>) -> Result<Done, Failed> {
-    let found = find(operator, place).await?;
+    let status: Status = operator.get("/status").await?;
+    let found = status.find(place)?;
     let Place { provider, region, model } = place;
     let lasting = lasting.map(|lasting| humantime::format_duration(lasting).to_string());
     let order = Order { provider, region, model: model.as_deref(), lasting: lasting.as_deref() };
     let _deployments: Value = operator.post("/cordon", &order).await?;
-    Ok(Done { cordoned: true, lasting, deployments: found })
+    Ok(Done { cordoned: true, lasting, deployments: found, absent: None })
 }
 
 async fn put_back(operator: &Operator, place: &Place) -> Result<Done, Failed> {
-    let found = find(operator, place).await?;
+    let status: Status = operator.get("/status").await?;
+    // What is taken out by name is put back by name, whether or not it is configured now.
+    let is_said = status.cordons.iter().any(|said| place.covers(said));
+    let found = match status.find(place) {
+        Err(_) if is_said => Vec::new(),
+        found => found?,
+    };
     let Place { provider, region, model } = place;
     let query =
         query::of(&[("provider", Some(provider)), ("region", Some(region)), ("model", model.as_deref())]);
     let _deployments: Value = operator.delete(&format!("/cordon{query}")).await?;
-    Ok(Done { cordoned: false, lasting: None, deployments: found })
-}
-
-/// The deployments that are meant, as they stand now.
-///
-/// # Errors
-/// The gateway has none of them: then the names that it has.
-async fn find(operator: &Operator, place: &Place) -> Result<Vec<Deployment>, Failed> {
-    let Status { deployments } = operator.get("/status").await?;
-    let (found, others): (Vec<_>, Vec<_>) = deployments.into_iter().partition(|one| place.means(one));
-    if found.is_empty() {
-        return Err(format!("the gateway has no deployment at {place}; {}", nearest(place, &others)).into());
-    }
-    Ok(found)
+    let absent = found.is_empty().then(|| place.to_string());
+    Ok(Done { cordoned: false, lasting: None, deployments: found, absent })
 }
 
 /// The names nearest to the one that was given.
@@ -128,7 +123,7 @@ fn nearest(place: &Place, deployments: &[Deployment]) -> String {
 }
 
 /// A provider's region, or one model there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 struct Place {
     provider: String,
     region: String,
@@ -140,6 +135,12 @@ impl Place {
         one.provider == self.provider
             && one.region == self.region
             && self.model.as_ref().is_none_or(|model| *model == one.model)
+    }
+
+    /// Whether all that the other means, this means too.
+    fn covers(&self, other: &Self) -> bool {
+        (&self.provider, &self.region) == (&other.provider, &other.region)
+            && self.model.as_ref().is_none_or(|model| Some(model) == other.model.as_ref())
     }
 }
 
@@ -171,6 +172,26 @@ impl fmt::Display for Place {
 #[derive(Deserialize)]
 struct Status {
     deployments: Vec<Deployment>,
+    /// What is taken out by name.
+    #[serde(default)]
+    cordons: Vec<Place>,
+}
+
+impl Status {
+    /// The deployments that are meant.
+    ///
+    /// # Errors
+    /// The gateway has none of them: then the names that it has.
+    fn find(self, place: &Place) -> Result<Vec<Deployment>, Failed> {
+        let (found, others): (Vec<_>, Vec<_>) =
+            self.deployments.into_iter().partition(|one| place.means(one));
+        if found.is_empty() {
+            return Err(
+                format!("the gateway has no deployment at {place}; {}", nearest(place, &others)).into()
+            );
+        }
+        Ok(found)
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -196,6 +217,9 @@ struct Done {
     #[serde(rename = "for")]
     lasting: Option<String>,
     deployments: Vec<Deployment>,
+    /// What was named, where nothing of that name is configured now.
+    #[serde(skip)]
+    absent: Option<String>,
 }
 
 impl Done {
@@ -203,6 +227,9 @@ impl Done {
         if as_json {
             out::result(serde_json::to_string(self)?);
             return Ok(ExitCode::SUCCESS);
+        }
+        if let Some(absent) = &self.absent {
+            out::result(format_args!("uncordoned {absent}, where nothing is configured now"));
         }
         for one in &self.deployments {
             match (self.cordoned, &self.lasting, one.cordoned) {

@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     commands::{Run, run},
+    reload::Deck,
     support::{Gateway, file, find, question, soon},
 };
 
@@ -201,4 +202,60 @@ async fn a_choice_is_explained_from_the_file_alone() {
     );
     assert_eq!(run(&["explain", "chat"]).await.code, Some(2));
     assert_eq!(run(&["explain", "chat", "--config", &path, "--admin", "x:1"]).await.code, Some(2));
+}
+
+/// **What an operator took out by name stays out**, and what was counted stays counted, whatever is added to the file: another model on the same
+/// deployment, a deployment that was not there, a region that was gone for a while. Fails if a cordon means the deployments of the
+/// moment in which it was said.
+#[tokio::test]
+async fn a_cordon_survives_a_reload() {
+    let deck = Deck::new("").await;
+    deck.gateway.ask("").await;
+    let body = r#"{"provider":"holysheep","region":"us-east"}"#;
+    assert_eq!(deck.gateway.operate("POST", "/cordon", body).await.status, 200);
+    let status = async || deck.gateway.operate("GET", "/status", "").await.json();
+    let in_us_east = async || {
+        let status = status().await;
+        let deployments = status["deployments"].as_array().unwrap().clone();
+        let there = deployments.into_iter().filter(|status| status["region"] == "us-east");
+        let facts = there.map(|status| {
+            let model = status["model"].as_str().unwrap().to_owned();
+            (model, status["cordoned"].as_bool().unwrap(), status["attempts"].as_u64().unwrap())
+        });
+        facts.collect::<Vec<_>>()
+    };
+    let before = ("gpt-4.1".to_owned(), true, 1);
+    deck.replace(&deck.with("more"));
+    deck.serves("more").await;
+    assert_eq!(in_us_east().await, std::slice::from_ref(&before));
+    assert_eq!(deck.gateway.ask("").await.header("x-outrigger-region"), Some("eu-west"));
+
+    let nano = "targets = [{ provider = \"holysheep\", model = \"gpt-4.1-nano\" }]";
+    deck.replace(&format!("{}[models.other]\n{nano}\n", deck.text));
+    deck.serves("other").await;
+    assert_eq!(in_us_east().await, [before, ("gpt-4.1-nano".to_owned(), true, 0)]);
+    let question = question(false).replace("\"chat\"", "\"other\"");
+    let reply = deck.gateway.post("/v1/chat/completions", "", &question).await;
+    assert_eq!(reply.header("x-outrigger-region"), Some("eu-west"), "{}", reply.text());
+
+    // One region less: its table is another's now.
+    let (table, spare) = ("[providers.holysheep.regions.us-east]", "[providers.spare]\ndialect = \"openai\"");
+    let without = deck.with("fewer").replace(table, spare).replace("preferred_region = \"us-east\"", "");
+    deck.replace(&without);
+    deck.serves("fewer").await;
+    assert!(in_us_east().await.is_empty());
+    assert_eq!(status().await["cordons"][0]["region"], "us-east", "it is told though nothing bears the name");
+    let there = deck.gateway.operated(&["uncordon", "holysheep/us-east/gpt-4.1"]).await;
+    assert_eq!(there.code, Some(1), "a word that was not said is not taken back: {}", there.out);
+    deck.replace(&deck.with("again"));
+    deck.serves("again").await;
+    assert_eq!(in_us_east().await, [("gpt-4.1".to_owned(), true, 0)]);
+
+    deck.replace(&without.replace("models.fewer", "models.fewest"));
+    deck.serves("fewest").await;
+    let back = deck.gateway.operated(&["uncordon", "holysheep/us-east"]).await;
+    assert_eq!(back.out, "uncordoned holysheep/us-east, where nothing is configured now\n", "{}", back.err);
+    deck.replace(&deck.with("back"));
+    deck.serves("back").await;
+    assert_eq!(in_us_east().await, [("gpt-4.1".to_owned(), false, 0)]);
 }
