@@ -62,6 +62,8 @@ struct Drive {
     wake: Instant,
     began: Instant,
     refusal: Option<Refusal>,
+    /// Whether another attempt might have cost more than the call may.
+    held_back: bool,
     /// Hears of a place that is kept for the call, once it has had to wait for one.
     nudged: Option<Listener>,
     /// Taken when the engine has been told of the end; until then a drop means that the caller went away.
@@ -93,6 +95,7 @@ impl Drive {
             wake: began,
             began,
             refusal: None,
+            held_back: false,
             nudged: None,
             in_progress: Some(in_progress),
         }
@@ -156,6 +159,13 @@ impl Drive {
         model.map_or_else(String::new, |model| model.name.to_string())
     }
 
+    /// What the call may cost at most, where that is why nobody else was asked.
+    fn max_usd(&self) -> Option<f64> {
+        let request = &self.outgoing.request;
+        let bounds = [request.max_cost, request.held].into_iter().flatten();
+        bounds.reduce(f64::min).filter(|_| self.held_back)
+    }
+
     fn tell(&mut self, event: Event) {
         self.attempts.tell(event, &mut self.actions);
     }
@@ -171,6 +181,7 @@ impl Drive {
                 Action::Wake { at } => self.wake = at,
                 Action::Queue => queued = true,
                 Action::Finish(finish) => over = Some(finish),
+                Action::HeldBack => self.held_back = true,
                 // Only an answer that broke is rescued, and there is none yet; the rest is done by `Shared::tell`.
                 Action::Stop { .. } | Action::Nudge { .. } | Action::Notice(_) => {}
             }
@@ -261,7 +272,7 @@ impl Drive {
                 CallError::NoDeployment { model, retry_in: wait(retry_at), attempts }
             }
             (Finish::Deadline, _) => CallError::DeadlineExceeded { model, attempts },
-            _ => CallError::Exhausted { model, attempts },
+            _ => CallError::Exhausted { model, max_usd: self.max_usd(), attempts },
         }
     }
 }

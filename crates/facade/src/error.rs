@@ -100,12 +100,14 @@ pub enum CallError {
         /// What was tried.
         attempts: Vec<AttemptRecord>,
     },
-    /// All that was tried failed, or the retry budget is empty.
-    #[error("all {} attempts at `{model}` failed", attempts.len())]
+    /// All that was tried failed, or the retry budget is empty, or another attempt might have cost more than the call may.
+    #[error("all {} attempts at `{model}` failed{}", attempts.len(), held_back(*max_usd))]
     #[non_exhaustive]
     Exhausted {
         /// The model.
         model: String,
+        /// What the call may cost at most in USD, where that is why nobody else was asked.
+        max_usd: Option<f64>,
         /// What was tried.
         attempts: Vec<AttemptRecord>,
     },
@@ -161,10 +163,30 @@ pub enum CallError {
 
 fn too_dear(model: &str, least: Option<f64>, most: f64) -> String {
     match least {
-        Some(least) => format!("the call to `{model}` may cost {least:.6} USD, and {most:.6} are allowed"),
-        None => {
-            format!("no target of `{model}` has a known price, so its cost cannot be held to {most:.6} USD")
+        Some(least) => {
+            format!("the call to `{model}` may cost {} USD, and {most} are allowed", significant(least))
         }
+        None => {
+            format!("no target of `{model}` has a known price, so its cost cannot be held to {most} USD")
+        }
+    }
+}
+
+fn held_back(max_usd: Option<f64>) -> String {
+    max_usd.map_or_else(String::new, |most| {
+        format!("; another might take its cost beyond the {} USD that it may have", significant(most))
+    })
+}
+
+/// A sum of USD to six digits that say something: half a cent in a thousand is no zero.
+fn significant(usd: f64) -> String {
+    let size = usd.abs().log10().floor();
+    let decimals = if size.is_finite() { (5.0 - size).clamp(0.0, 20.0) } else { 0.0 };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 20")]
+    let text = format!("{usd:.0$}", decimals as usize);
+    match text.split_once('.') {
+        Some(_) => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        None => text,
     }
 }
 
@@ -279,4 +301,25 @@ pub enum ChatError {
     /// The answer is not a chat completion. It was billed all the same.
     #[error("the answer is not a chat completion: {0}")]
     Form(#[source] serde_json::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// **A small sum is no nothing.** Fails if sums are told to a millionth, where a short call costs less.
+    #[test]
+    fn what_is_too_dear_is_told_in_digits_that_say_something() {
+        for (least, most, told) in [
+            (0.00004, 0.0000001, "may cost 0.00004 USD, and 0.0000001 are allowed"),
+            (0.010_024_3, 0.01, "may cost 0.0100243 USD, and 0.01 are allowed"),
+            (1.0 / 3.0, 0.25, "may cost 0.333333 USD, and 0.25 are allowed"),
+            (12.5, 0.0, "may cost 12.5 USD, and 0 are allowed"),
+            (1_234_567.0, 10.0, "may cost 1234567 USD, and 10 are allowed"),
+        ] {
+            assert_eq!(too_dear("m", Some(least), most), format!("the call to `m` {told}"));
+        }
+        assert!(too_dear("m", None, 0.00005).ends_with("held to 0.00005 USD"));
+        assert_eq!([0.0, f64::NAN, f64::INFINITY].map(significant), ["0", "NaN", "inf"]);
+    }
 }

@@ -5,7 +5,7 @@ use wire::{Api, Usage};
 
 use crate::{
     client::Client,
-    engine::Ask,
+    engine::{Ask, CostBound},
     error::CallError,
     request::Request,
     shared::{Shared, now},
@@ -19,14 +19,16 @@ const TEXT: u64 = 4;
 /// a thousand, which is what they count.
 const MEDIA: u64 = 128;
 
-/// What a request may cost in USD, if one attempt answers it.
+/// What a request may cost in USD.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CostEstimate {
-    /// At the cheapest deployment that could serve it and has a known price.
+    /// If one attempt answers it, at the cheapest deployment that could serve it and has a known price.
     pub least_usd: f64,
-    /// At the dearest of them.
+    /// If one attempt answers it, at the dearest of them.
     pub most_usd: f64,
+    /// If as many attempts are made as may be, each is billed, and each at the dearest of them.
+    pub all_usd: f64,
 }
 
 impl Request {
@@ -58,30 +60,29 @@ impl Client {
         let costs = shared.engine().costs(&ask, &request.estimated_usage(), now());
         let most = request.max_cost.unwrap_or(f64::INFINITY);
         let known = costs.into_iter().filter_map(|(_, cost)| cost.filter(|cost| *cost <= most));
-        let range = |least: f64, cost: f64, most: f64| CostEstimate {
-            least_usd: least.min(cost),
-            most_usd: most.max(cost),
-        };
-        known.fold(None, |so_far: Option<CostEstimate>, cost| {
-            Some(so_far.map_or_else(
-                || range(cost, cost, cost),
-                |so_far| range(so_far.least_usd, cost, so_far.most_usd),
-            ))
-        })
+        let (least_usd, most_usd) = known.fold(None, |so_far: Option<(f64, f64)>, cost| {
+            let (least, most) = so_far.unwrap_or((cost, cost));
+            Some((least.min(cost), most.max(cost)))
+        })?;
+        let attempts = plan.models.get(ask.model).map_or(1, |model| model.retry.max_attempts.max(1));
+        let attempts = if ask.single { attempts.min(2) } else { attempts };
+        Some(CostEstimate { least_usd, most_usd, all_usd: (most_usd * f64::from(attempts)).min(most) })
     }
 }
 
-/// Leaves out of `ask` those who may cost more than its request allows, and those whose price is not known.
+/// Holds a call to what its request allows it to cost, and to what is held for it.
 ///
 /// # Errors
-/// [`CallError::TooDear`] when that leaves nobody.
+/// [`CallError::TooDear`] when nobody who could serve it is known to cost so little.
 pub(crate) fn hold_to_cost(shared: &Shared, request: &Request, ask: &mut Ask) -> Result<(), CallError> {
-    let Some(most) = request.max_cost else { return Ok(()) };
+    let bounds = [request.max_cost, request.held];
+    let Some(usd) = bounds.into_iter().flatten().reduce(f64::min) else { return Ok(()) };
     let usage = request.estimated_usage();
+    ask.at_most = Some(CostBound { unpriced: request.max_cost.is_none(), ..CostBound::new(usd, usage) });
+    let Some(most) = request.max_cost else { return Ok(()) };
     let costs = shared.engine().costs(ask, &usage, now());
     let is_within = |cost: Option<f64>| cost.is_some_and(|cost| cost <= most);
     if costs.iter().any(|(_, cost)| is_within(*cost)) {
-        ask.at_most = Some((most, usage));
         return Ok(());
     }
     let least_usd = costs.iter().filter_map(|(_, cost)| *cost).min_by(f64::total_cmp);

@@ -23,6 +23,7 @@ pub struct Request {
     pub(crate) single: bool,
     /// USD.
     pub(crate) max_cost: Option<f64>,
+    pub(crate) held: Option<f64>,
     pub(crate) watcher: Option<Arc<dyn Observer>>,
 }
 
@@ -102,6 +103,7 @@ impl Request {
             headers: HeaderMap::new(),
             single: false,
             max_cost: None,
+            held: None,
             watcher: None,
         })
     }
@@ -162,11 +164,23 @@ impl Request {
         self
     }
 
-    /// Goes only where it is thought to cost at most so many USD ([`estimated_usage`](Self::estimated_usage) at the known prices):
-    /// dearer targets and those without a known price are left out. A number below 0, or none, leaves out all.
+    /// Is to cost at most so many USD, all its attempts together. An attempt is thought to cost its
+    /// [`estimated_usage`](Self::estimated_usage) at the known prices: dearer targets and those without a known price are left out, and no
+    /// further attempt is begun, not even a first failover, where it might take what the call has cost, with what its attempts on their
+    /// way may cost, beyond the bound. So a bound of just one attempt leaves no room for a second one after a failure
+    /// that may be billed (what a provider refuses costs nothing). A number below 0, or none, leaves out all.
     #[must_use]
     pub fn max_cost(mut self, usd: f64) -> Self {
         self.max_cost = Some(usd);
+        self
+    }
+
+    /// Is to cost at most so many USD, all its attempts together, because so much is held for it: as [`max_cost`](Self::max_cost), but those
+    /// without a known price may be asked, and are taken to cost nothing. [`Client::estimate_cost`](crate::Client::estimate_cost) says how much
+    /// that should be.
+    #[must_use]
+    pub fn held_cost(mut self, usd: f64) -> Self {
+        self.held = Some(usd);
         self
     }
 

@@ -159,6 +159,7 @@ impl Rescue {
                 Action::Wake { at } => self.wake = Some(at),
                 Action::Finish(Finish::Answered { .. })
                 | Action::Queue
+                | Action::HeldBack
                 | Action::Nudge { .. }
                 | Action::Notice(_) => {}
                 Action::Finish(_) => over = true,

@@ -98,7 +98,9 @@ impl Engine {
             // The deadline of a rescue is that of the whole stream: no trial waits so long for its first content.
             Mode::Continue | Mode::Restart => deadline.min(fault_at),
         };
-        let Some(leave) = self.admit(state, deployment, price, lease_end + LEASE_MARGIN, now) else { return };
+        let Some(leave) = self.admit(state, deployment, (price, mode), lease_end + LEASE_MARGIN, now) else {
+            return;
+        };
         self.notice_transitions(deployment, now, actions);
         let patience = match mode {
             // Half of what is left, so that a silent attempt leaves as much again for the next.
@@ -107,6 +109,7 @@ impl Engine {
         };
         let in_flight = self.registry.begin(id, now);
         let ordinal = state.machine.on_start(patience);
+        state.is_held_back = false;
         if let Some(counters) = self.counters.get_mut(deployment) {
             counters.attempts += 1;
         }
@@ -143,7 +146,7 @@ impl Engine {
         &mut self,
         state: &mut CallState,
         deployment: usize,
-        price: Price,
+        (price, mode): (Price, Mode),
         lease_end: Instant,
         now: Instant,
     ) -> Option<Leave> {
@@ -154,6 +157,11 @@ impl Engine {
             || (state.machine.excluded().contains(&key) && !self.may_be_asked(deployment, now))
         {
             state.machine.on_refused(self.circuits.retry_at(deployment, now));
+            return None;
+        }
+        if !self.can_pay(state, deployment, mode, now) {
+            state.is_held_back = true;
+            state.machine.on_refused(None);
             return None;
         }
         let mut earlier = state.paid;

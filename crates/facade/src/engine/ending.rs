@@ -40,6 +40,9 @@ impl Engine {
         for attempt in state.attempts.extract_if(.., |attempt| Some(attempt.ordinal) != winner) {
             self.abandon(&mut state.tab, attempt, now, actions);
         }
+        if state.is_held_back && winner.is_none() {
+            actions.push(Action::HeldBack);
+        }
         actions.push(Action::Finish(finish));
         if winner.is_some() {
             self.reward(&mut state);

@@ -6,9 +6,9 @@ use std::{
 };
 
 use policy::{Finish, Mode};
-use wire::{Api, Class, Headroom, Usage};
+use wire::{Api, Class, Headroom};
 
-use super::bill::Heard;
+use super::{bill::Heard, costs::CostBound};
 use crate::{observe::Notice, trace::Trail};
 
 /// A call's number, chosen by the driver and never used twice.
@@ -38,8 +38,8 @@ pub struct Ask {
     pub affinity: Option<u64>,
     /// The one deployment that may serve it, because it alone remembers what the request leans on.
     pub only: Option<usize>,
-    /// The most that it may cost in USD, and what it may use: deployments where that is dearer, or has no known price, are left out.
-    pub at_most: Option<(f64, Usage)>,
+    /// The most that it may cost, all its attempts together.
+    pub at_most: Option<CostBound>,
     /// Input and output tokens the request may use, as far as it says.
     pub tokens: u32,
     /// Input tokens of the request, estimated: what an attempt that nobody counted is taken to have read.
@@ -236,6 +236,8 @@ pub enum Action {
     /// ([`Event::Broke`]) it is decided anew: an attempt takes over ([`Finish::Answered`]), or none does
     /// ([`Finish::Truncated`]).
     Finish(Finish),
+    /// Said before the end of a call that had somebody left to ask: another attempt might have cost more than the call may.
+    HeldBack,
     /// Tell those who watch.
     Notice(Notice),
 }

@@ -32,6 +32,7 @@ impl Engine {
         let slow = state.attempts.first().map(|attempt| attempt.deployment);
         let picked = match slow {
             Some(_) if affords && !self.is_cooling(state, now) => {
+                self.find_too_dear(state, policy::Mode::Fresh, now);
                 self.pick(state, tier, policy::Mode::Fresh, draw, now)
             }
             _ => Picked::Nothing { retry_at: None, limited: false },

@@ -128,6 +128,10 @@ struct CallState {
     broken: Option<(usize, wire::Class)>,
     /// What its attempts cost.
     tab: Tab,
+    /// Those that it has not asked, and where another attempt might cost more than is left of what it may.
+    too_dear: Vec<usize>,
+    /// Whether there were any of them, or one was not asked again for that, since its last attempt began.
+    is_held_back: bool,
 }
 
 impl CallState {
@@ -171,11 +175,11 @@ impl Engine {
             numbers,
             own_selector,
             circuits: Circuits::new(&plan, gate, epoch.0)?,
+            cordons: Cordons::default(),
             budgets: Vec::new(),
             hedges: Vec::new(),
             learned: Vec::new(),
             calls: HashMap::new(),
-            cordons: Cordons::default(),
             places: Places::new(&plan)?,
             counters: Vec::new(),
             refuse_to_continue: Vec::new(),
@@ -272,6 +276,8 @@ impl Engine {
             hedge: None,
             answered_by: None,
             broken: None,
+            too_dear: Vec::new(),
+            is_held_back: false,
         };
         self.calls.insert(call, state);
         if let Some(hedges) = self.hedges.get_mut(model_number) {
@@ -289,6 +295,7 @@ impl Engine {
         loop {
             match state.machine.next(now) {
                 Step::Pick { tier, mode } => {
+                    self.find_too_dear(&mut state, mode, now);
                     let mut picked = self.pick(&state, tier, mode, draws.next(), now);
                     if matches!(picked, Picked::Nothing { .. }) {
                         picked = self.last_resort(&state, tier, draws.next(), now).unwrap_or(picked);

@@ -111,7 +111,9 @@ impl Engine {
 
     /// The registry's names of those that the call leaves out.
     fn excluded(&self, state: &CallState) -> Vec<DeploymentId> {
-        state.machine.excluded().iter().filter_map(|&key| self.ids.get(key as usize).copied()).collect()
+        let excluded = state.machine.excluded().iter().map(|&key| key as usize);
+        let left_out = excluded.chain(state.too_dear.iter().copied());
+        left_out.filter_map(|number| self.ids.get(number).copied()).collect()
     }
 
     /// Whether a deployment lies where the ask may go.

@@ -189,6 +189,7 @@ impl Engine {
             self.candidates.of(&state.ask, tier).contains(&id)
                 && self.resides(&state.ask, deployment)
                 && !state.machine.excluded().iter().any(|excluded| *excluded as usize == deployment)
+                && !state.too_dear.contains(&deployment)
         })
     }
 }

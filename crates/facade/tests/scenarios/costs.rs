@@ -1,7 +1,7 @@
 //! What a call may cost: estimated before it is made, and held to.
 
-use outrigger::{CallError, Request, config::Price, config::Target};
-use sim::Fault;
+use outrigger::{Answer, AnswerBody, CallError, Notice, Request, config::Price, config::Target};
+use sim::{Fault, When};
 
 use crate::support::*;
 
@@ -32,6 +32,10 @@ async fn an_estimate_ranges_from_the_cheapest_to_the_dearest_known_price() {
     assert_eq!((usage.input, usage.output), (24, 1000));
     assert!((estimate.least_usd - (24.0 + 10_000.0) / 1e6).abs() < 1e-12, "{estimate:?}");
     assert!((estimate.most_usd - (240.0 + 100_000.0) / 1e6).abs() < 1e-12, "{estimate:?}");
+    assert!((estimate.all_usd - 4.0 * estimate.most_usd).abs() < 1e-12, "as many attempts as may be made");
+    let all = |request| harbour.client.estimate_cost(&request).unwrap().all_usd;
+    assert!((all(request().caller_retries()) - 2.0 * estimate.most_usd).abs() < 1e-12);
+    assert!((all(request().max_cost(0.15)) - 0.15).abs() < 1e-12, "a bound is for all of them");
     let only = harbour.client.estimate_cost(&request().residency(["eu-west"])).unwrap();
     assert!((only.most_usd - estimate.least_usd).abs() < 1e-12, "{only:?}");
     assert_eq!(harbour.client.estimate_cost(&request().residency(["ap-southeast"])), None);
@@ -99,4 +103,111 @@ async fn a_call_that_nobody_does_so_cheaply_is_refused_before_anything_is_sent()
     assert!(matches!(error, CallError::TooDear { least_usd: None, .. }), "{error}");
     assert!(error.to_string().contains("no target of `chat` has a known price"), "{error}");
     assert_eq!(harbour.total(), 0);
+}
+
+/// What one attempt of [`request`] is thought to cost where prices are [`plain`], and what is billed of one that was reset: its request.
+const ONE: f64 = 0.010_024;
+const RESET: f64 = 0.000_024;
+
+/// One model at the same known price in these regions.
+fn plain(regions: &'static [&'static str]) -> Harbour {
+    let mut target = Target::new("holysheep", "gpt-4.1").regions(regions.iter().copied());
+    target.price = Some(Price::new(1.0, 10.0));
+    harbour_with(alike(), |world| config_with(world, [target]), |builder| builder)
+}
+
+async fn ask(harbour: &Harbour, request: Request) -> Result<Answer, CallError> {
+    let answered = harbour.client.send(request).await;
+    harbour.assert_idle();
+    answered
+}
+
+/// What all calls of a harbour cost.
+fn cost(harbour: &Harbour) -> f64 {
+    let cost = |notice| match notice {
+        Notice::CallEnded { bill, .. } => bill?.cost_usd,
+        _ => None,
+    };
+    harbour.notices().into_iter().filter_map(cost).sum()
+}
+
+/// **A bound is for the call**, all its attempts together, its free failover included. Every region resets its connections, which may
+/// be billed: as many attempts are made as the bound has room for, and the caller is told what failed and why nobody else was asked.
+/// Fails if each attempt is held to the whole bound.
+#[tokio::test(start_paused = true)]
+async fn the_attempts_of_a_call_together_cost_no_more_than_it_may() {
+    for (most, attempts) in
+        [(ONE, 1_u32), (ONE + 1.5 * RESET, 2), (ONE + 2.0 * RESET, 3), (ONE + 3.0 * RESET, 4), (1.0, 4)]
+    {
+        let harbour = plain(&REGIONS);
+        harbour.inject_everywhere(&Fault::Reset);
+        let error = ask(&harbour, request().max_cost(most)).await.unwrap_err();
+        assert_eq!(harbour.total(), u64::from(attempts), "of {most}: {error}");
+        assert_eq!((error.code(), error.attempts().len()), ("upstream_exhausted", attempts as usize));
+        let told = error.to_string();
+        assert_eq!(told.contains("beyond the 0.0100"), attempts < 4, "{told}");
+        let cost = cost(&harbour);
+        assert!(cost > 0.9 * RESET * f64::from(attempts) && cost <= most, "{cost} of {most}");
+    }
+}
+
+/// **What costs nothing takes nothing of a bound.** A provider that refuses does not bill, and so the failover is as free as it was.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_leaves_room_for_another_attempt() {
+    let harbour = plain(&REGIONS);
+    harbour.inject("us-east", Fault::status(500));
+    let answer = ask(&harbour, request().max_cost(ONE)).await.unwrap();
+    assert_eq!((harbour.count("us-east"), answer.attempts.len()), (1, 2));
+}
+
+/// **What runs is counted by its estimate.** Nobody is asked beside a silent place unless both may be paid. Fails if only bills count.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_beside_a_silent_one_is_paid_beside_it() {
+    for (times, total) in [(1.9, 1), (2.0, 2)] {
+        let harbour = plain(&REGIONS);
+        harbour.inject("us-east", Fault::Silent);
+        let answered = ask(&harbour, request().max_cost(times * ONE)).await;
+        assert_eq!((answered.is_ok(), harbour.total()), (total > 1, total), "{times}");
+    }
+}
+
+/// **A second try at the same place is an attempt too.** Fails if it passes by what is asked before a pick.
+#[tokio::test(start_paused = true)]
+async fn the_same_place_is_asked_again_only_where_that_can_be_paid() {
+    for (most, total) in [(ONE, 1), (ONE + RESET, 2)] {
+        let harbour = plain(&["us-east"]);
+        harbour.world.inject("us-east", Fault::Reset, When::always().first(1)).unwrap();
+        let answered = ask(&harbour, request().max_cost(most)).await;
+        assert_eq!((answered.is_ok(), harbour.total()), (total > 1, total), "{most}");
+    }
+}
+
+/// **A stream is mended only where that can be paid.** Fails if the rest of an answer is sought at any price.
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_an_answer_is_paid_from_the_same_bound() {
+    for (times, total) in [(1.0, 1), (2.0, 2)] {
+        let harbour = plain(&REGIONS);
+        harbour.inject("us-east", Fault::Cut { after: 5 });
+        let body = r#"{"model":"chat","stream":true,"max_tokens":1000,"messages":[{"role":"user","content":"How high is the swell?"}]}"#;
+        let request = Request::chat(body).unwrap();
+        let one = harbour.client.estimate_cost(&request).unwrap().most_usd;
+        let answer = harbour.client.send(request.max_cost(times * one)).await.unwrap();
+        let AnswerBody::Stream(stream) = answer.body else { panic!("not a stream") };
+        assert_eq!((stream.collect().await.is_ok(), harbour.total()), (total > 1, total), "{times}");
+        assert!(cost(&harbour) <= times * one);
+        harbour.assert_idle();
+    }
+}
+
+/// **What is held for a call holds it**, at places without a price too, which cost nothing that anybody knows of. Fails if a
+/// payer's bound leaves them out, as a caller's own does.
+#[tokio::test(start_paused = true)]
+async fn a_call_is_held_to_what_is_held_for_it_and_may_go_where_no_price_is_known() {
+    let harbour = priced();
+    harbour.inject("eu-west", Fault::Reset);
+    let answer = ask(&harbour, request().held_cost(0.02)).await.unwrap();
+    assert_eq!(&*answer.route.region, "ap-southeast");
+    let error = ask(&harbour, request().held_cost(0.02).max_cost(0.02)).await.unwrap_err();
+    assert!(error.attempts().iter().all(|attempt| &*attempt.route.region == "eu-west"), "{error}");
+    assert_eq!((harbour.count("us-east"), harbour.count("ap-southeast")), (0, 1));
 }

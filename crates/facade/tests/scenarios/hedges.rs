@@ -1,6 +1,6 @@
 //! Attempts beside slow ones: what they save, what they cost, and when there are none.
 
-use outrigger::{Config, HedgeResult, Notice, wire::Class};
+use outrigger::{AnswerBody, Config, HedgeResult, Notice, wire::Class};
 use sim::{Fault, When, World};
 use tokio::time::Instant;
 
@@ -121,4 +121,27 @@ async fn nothing_is_hedged_where_it_is_not_wanted_or_not_welcome() {
         single.client.send(stream_request().caller_retries()).await.unwrap().bytes().await.unwrap();
     }
     assert_eq!(hedges(&single), []);
+}
+
+/// **A hedge is paid beside what it stands beside.** Fails if a call that may cost one attempt and a half makes two at once.
+#[tokio::test(start_paused = true)]
+async fn a_hedge_is_made_only_where_its_call_may_pay_for_both() {
+    let harbour = a_place_that_is_slow_now_and_then(hedging, 0.02).await;
+    let one = harbour.client.estimate_cost(&stream_request()).unwrap().most_usd;
+    let ask = async |times: f64| {
+        let mut late = 0;
+        for _ in 0..300 {
+            let began = Instant::now();
+            let answer = harbour.client.send(stream_request().max_cost(times * one)).await.unwrap();
+            late += usize::from(began.elapsed() > ms(600));
+            let AnswerBody::Stream(stream) = answer.body else { panic!("not a stream") };
+            stream.collect().await.unwrap();
+        }
+        (late, hedges(&harbour).len())
+    };
+    let (late, hedges) = ask(2.0).await;
+    assert!(late == 0 && hedges > 0, "{late} late, {hedges} hedges");
+    let (late, after) = ask(1.5).await;
+    assert!(late > 0 && after == hedges, "{late} late, {after} hedges after {hedges}");
+    harbour.assert_idle();
 }
