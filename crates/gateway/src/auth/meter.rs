@@ -73,11 +73,23 @@ pub(crate) struct Elsewhere {
     pub(crate) held: u64,
 }
 
+/// What a call may take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wish {
+    /// Tokens.
+    pub(super) tokens: u64,
+    /// Millionths of a USD, if one attempt answers it.
+    pub(super) once: u64,
+    /// Millionths of a USD, all attempts together that may be made.
+    pub(super) in_all: u64,
+}
+
 /// What one call holds until it is settled.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     tokens: Option<Taken>,
-    micro_usd: u64,
+    /// Millionths of a USD: what all its attempts together may cost.
+    pub(super) micro_usd: u64,
 }
 
 /// Why a call may not begin.
@@ -98,19 +110,20 @@ pub(super) enum Refused {
 impl Meter {
     /// Lets a call begin that may take so many tokens and cost so much, or none of it.
     ///
+    /// As long as no more than half of what is left is held, a call holds what all its attempts may cost. Beyond that it holds what one
+    /// may, so that many can begin near the end of a budget, and it is to make no attempts that this does not pay for.
+    ///
     /// # Errors
     /// Nothing is taken, and the longest wait is told.
-    pub(super) fn enter(
-        &mut self,
-        limits: Limits,
-        (tokens, micro_usd): (u64, u64),
-        now: Instant,
-    ) -> Result<Held, Refused> {
-        match limits.left {
+    pub(super) fn enter(&mut self, limits: Limits, wish: Wish, now: Instant) -> Result<Held, Refused> {
+        let Wish { tokens, once, in_all } = wish;
+        let held = self.held.saturating_add(self.held_elsewhere);
+        let micro_usd = match limits.left {
             Some(0) => return Err(Refused::Spent),
-            Some(left) if self.held.saturating_add(self.held_elsewhere) >= left => return Err(Refused::Held),
-            Some(_) | None => {}
-        }
+            Some(left) if held >= left => return Err(Refused::Held),
+            Some(left) if held.saturating_add(in_all) > left / 2 => once,
+            Some(_) | None => in_all,
+        };
         let of_requests = limits.requests.map(|limit| (limit, self.requests.room(1, limit, now)));
         let of_tokens = limits.tokens.map(|limit| (limit, self.tokens.room(tokens, limit, now)));
         match (of_requests, of_tokens) {
@@ -162,6 +175,11 @@ mod tests {
 
     use super::*;
 
+    /// Of a call that makes one attempt.
+    fn wish(tokens: u64, cost: u64) -> Wish {
+        Wish { tokens, once: cost, in_all: cost }
+    }
+
     fn left(left: u64) -> Limits {
         Limits { left: Some(left), ..Limits::default() }
     }
@@ -171,53 +189,65 @@ mod tests {
         let (mut meter, now) = (Meter::default(), Instant::now());
         let limits = Limits { requests: Some(2), tokens: Some(100), left: Some(10) };
         let minute = Duration::from_secs(60);
-        assert_eq!(meter.enter(limits, (101, 1), now).err(), Some(Refused::TooManyTokens(100)));
-        let first = meter.enter(limits, (90, 1), now).unwrap();
+        assert_eq!(meter.enter(limits, wish(101, 1), now).err(), Some(Refused::TooManyTokens(100)));
+        let first = meter.enter(limits, wish(90, 1), now).unwrap();
         for _ in 0..5 {
-            assert_eq!(meter.enter(limits, (11, 1), now).err(), Some(Refused::Tokens(100, minute)));
+            assert_eq!(meter.enter(limits, wish(11, 1), now).err(), Some(Refused::Tokens(100, minute)));
         }
-        let second = meter.enter(limits, (10, 1), now).unwrap();
-        assert_eq!(meter.enter(limits, (1, 1), now).err(), Some(Refused::Requests(2, minute)));
+        let second = meter.enter(limits, wish(10, 1), now).unwrap();
+        assert_eq!(meter.enter(limits, wish(1, 1), now).err(), Some(Refused::Requests(2, minute)));
         assert_eq!(meter.held, 2);
         meter.settle(first, 0, now);
         meter.settle(second, 10, now);
         assert_eq!(meter.held, 0);
         assert_eq!(
-            meter.enter(limits, (1, 1), now + minute - Duration::from_secs(1)).err(),
+            meter.enter(limits, wish(1, 1), now + minute - Duration::from_secs(1)).err(),
             Some(Refused::Requests(2, Duration::from_secs(1)))
         );
-        assert!(meter.enter(limits, (100, 1), now + minute).is_ok());
+        assert!(meter.enter(limits, wish(100, 1), now + minute).is_ok());
     }
 
     #[test]
     fn a_budget_is_refused_when_it_is_spent_and_when_it_will_be() {
         let (mut meter, now) = (Meter::default(), Instant::now());
-        assert_eq!(meter.enter(left(0), (0, 0), now).err(), Some(Refused::Spent));
-        let held = meter.enter(left(5), (0, 7), now).unwrap();
-        assert_eq!(meter.enter(left(5), (0, 1), now).err(), Some(Refused::Held));
+        assert_eq!(meter.enter(left(0), wish(0, 0), now).err(), Some(Refused::Spent));
+        let held = meter.enter(left(5), wish(0, 7), now).unwrap();
+        assert_eq!(meter.enter(left(5), wish(0, 1), now).err(), Some(Refused::Held));
         meter.settle(held, 0, now);
-        assert!(meter.enter(left(5), (0, 1), now).is_ok());
+        assert!(meter.enter(left(5), wish(0, 1), now).is_ok());
+    }
+
+    /// **Near the end of a budget a call has one attempt's worth**, and many can still begin. Fails if whoever comes first holds all that
+    /// is left, or if all attempts are held for when half of it is.
+    #[test]
+    fn a_call_holds_all_its_attempts_while_half_is_free_and_one_after_that() {
+        let (mut meter, now) = (Meter::default(), Instant::now());
+        let wish = Wish { tokens: 0, once: 1, in_all: 4 };
+        let held = std::iter::from_fn(|| meter.enter(left(20), wish, now).ok()).map(|held| held.micro_usd);
+        let held: Vec<u64> = held.collect();
+        assert_eq!(held, [&[4, 4][..], &[1; 12]].concat());
+        assert_eq!(meter.enter(Limits::default(), wish, now).unwrap().micro_usd, 4, "without a budget");
     }
 
     #[test]
     fn what_is_held_elsewhere_is_held() {
         let (mut meter, now) = (Meter::default(), Instant::now());
         meter.hear(Elsewhere { held: 3, ..Elsewhere::default() });
-        let held = meter.enter(left(5), (0, 2), now).unwrap();
+        let held = meter.enter(left(5), wish(0, 2), now).unwrap();
         assert_eq!(meter.told(now), Used { held: 2, ..Used::default() }, "each tells its own alone");
-        assert_eq!(meter.enter(left(5), (0, 1), now).err(), Some(Refused::Held));
+        assert_eq!(meter.enter(left(5), wish(0, 1), now).err(), Some(Refused::Held));
         meter.hear(Elsewhere::default());
         meter.settle(held, 0, now);
-        assert!(meter.enter(left(5), (0, 1), now).is_ok());
+        assert!(meter.enter(left(5), wish(0, 1), now).is_ok());
     }
 
     /// **One call's absurd bound is its own alone.** Fails if, once it has ended, what the others hold is forgotten.
     #[test]
     fn a_call_that_may_cost_everything_hides_no_other() {
         let (mut meter, now) = (Meter::default(), Instant::now());
-        let held = meter.enter(left(9), (0, 7), now).unwrap();
-        let absurd = meter.enter(left(9), (0, u64::MAX), now).unwrap();
-        assert_eq!(meter.enter(left(9), (0, 1), now).err(), Some(Refused::Held));
+        let held = meter.enter(left(9), wish(0, 7), now).unwrap();
+        let absurd = meter.enter(left(9), wish(0, u64::MAX), now).unwrap();
+        assert_eq!(meter.enter(left(9), wish(0, 1), now).err(), Some(Refused::Held));
         meter.settle(absurd, 0, now);
         assert_eq!(meter.held, 7);
         meter.settle(held, 0, now);
@@ -227,21 +257,24 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// **A crowd overshoots a budget by one call at most.** However many begin and end in whatever order, what is spent stays below
-        /// the budget and the dearest call, when calls cost no more than they were thought to. Fails if what is on its way is not
-        /// held, or is let go before its cost is booked.
+        /// **A crowd overshoots a budget by one attempt at most.** However many begin and end in whatever order, and however many attempts
+        /// each makes of what it holds, what is spent stays below the budget and the dearest attempt, when attempts cost no more than
+        /// they were thought to. Fails if what is on its way is not held, is let go before its cost is booked, or is held for one attempt
+        /// of several.
         #[test]
-        fn a_crowd_overshoots_by_one_call_at_most(
-            steps in prop::collection::vec((any::<bool>(), 1..50_u64, 0..=10_u64, any::<prop::sample::Index>()), 1..300),
+        fn a_crowd_overshoots_by_one_attempt_at_most(
+            steps in prop::collection::vec((any::<bool>(), 1..50_u64, 1..=4_u64, any::<prop::sample::Index>()), 1..300),
             budget in 1..500_u64,
         ) {
             let (mut meter, now) = (Meter::default(), Instant::now());
             let (mut spent, mut running) = (0_u64, Vec::new());
-            for (begins, estimate, tenths, which) in steps {
+            for (begins, estimate, attempts, which) in steps {
                 if begins {
                     let limits = left(budget.saturating_sub(spent));
-                    if let Ok(held) = meter.enter(limits, (0, estimate), now) {
-                        running.push((held, estimate * tenths / 10));
+                    if let Ok(held) = meter.enter(limits, Wish { tokens: 0, once: estimate, in_all: estimate * attempts }, now) {
+                        // It makes the attempts that what it holds pays for, and at least one.
+                        let made = (held.micro_usd / estimate).clamp(1, attempts);
+                        running.push((held, estimate * made));
                     }
                 } else if !running.is_empty() {
                     let (held, cost) = running.swap_remove(which.index(running.len()));

@@ -23,13 +23,13 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 use humantime_serde::re::humantime::format_duration;
-use outrigger::{Client, Request};
+use outrigger::{Client, CostEstimate, Request};
 
 pub(crate) use self::meter::{Elsewhere, Used, millis_left};
 use self::{
     digest::Digest,
     entry::{Entries, Entry},
-    meter::{Limits, Meter, Refused},
+    meter::{Limits, Meter, Refused, Wish},
     pass::Pass,
     spent::Spent,
 };
@@ -66,8 +66,8 @@ impl Keys {
 
     /// Puts these keys in place of those there are: [`swap_with`](Self::swap_with) nothing beside. A key whose name stays keeps what is known of it: what it has used of its
     /// minute and what its calls on their way hold; so rotating a secret gives nobody a fresh minute.
+    #[cfg(test)]
     pub(crate) fn swap(&self, entries: Entries) {
-        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         let Ok(()) = self.swap_with(entries, || Ok::<_, std::convert::Infallible>(()));
     }
 
@@ -81,9 +81,9 @@ impl Keys {
         entries: Entries,
         act: impl FnOnce() -> Result<(), E>,
     ) -> Result<(), E> {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        act()?;
         *keys = Key::all(entries, &keys);
-    }
-
         drop(keys);
         Ok(())
     }
@@ -99,6 +99,8 @@ impl Keys {
         }
         let now = keys.iter().find(|now| now.name == key.name);
         now.cloned().ok_or_else(|| unauthorized("the key was taken out while the request came in"))
+    }
+
     /// What each key has used of its minute and holds, for other replicas to know; those that used nothing are left out.
     pub(crate) fn told(&self, now: Instant) -> BTreeMap<String, Used> {
         let told = |key: &Arc<Key>| (key.name.to_string(), key.meter().told(now));
@@ -225,8 +227,15 @@ impl Keys {
     ) -> Result<Pass, ApiError> {
         let budget = key.entry.budget_usd;
         let estimate = budget.and_then(|_| client.estimate_cost(request));
-        let cost = estimate.map_or(0, |estimate| spent::micro_usd(estimate.most_usd));
+        let cost = |of: fn(&CostEstimate) -> f64| {
+            estimate.as_ref().map_or(0, |estimate| spent::micro_usd(of(estimate)))
+        };
         let tokens = u64::from(request.estimated_tokens());
+        let wish = Wish {
+            tokens,
+            once: cost(|estimate| estimate.most_usd),
+            in_all: cost(|estimate| estimate.all_usd),
+        };
         let entered = {
             // What is spent is asked under the lock that what is held is let go under, later than it is booked: no call falls
             // between the two.
@@ -240,10 +249,14 @@ impl Keys {
                 tokens: entry.tokens_per_minute.map(u64::from),
                 left,
             };
-            meter.enter(limits, (tokens, cost), now)
+            meter.enter(limits, wish, now)
         };
         match entered {
-            Ok(held) => Ok(Pass::new(Arc::clone(key), held)),
+            Ok(held) => {
+                // Whole millionths may be a hair below what they were made of.
+                let most = estimate.map(|estimate| spent::usd(held.micro_usd).max(estimate.most_usd));
+                Ok(Pass::new(Arc::clone(key), held, most))
+            }
             Err(refused) => Err(key.refusal(refused, tokens, wall)),
         }
     }
@@ -338,19 +351,6 @@ mod tests {
         assert!(found(&keys, "or-2").is_none());
     }
 
-    /// **A new secret is no new minute.** Fails if a key's meter is lost when its hash changes, or a call on its way is forgotten.
-    #[test]
-    fn what_a_key_has_used_outlives_its_secret() {
-        let (keys, now) = (keys(&[("a", "or-1"), ("b", "or-9")]), Instant::now());
-        let limits = Limits { requests: Some(1), left: Some(5), ..Limits::default() };
-        let before = found(&keys, "or-1").unwrap();
-        let pass = Pass::new(Arc::clone(&before), before.meter().enter(limits, (1, 5), now).unwrap());
-        keys.swap(entries(&[("a", "or-2"), ("c", "or-1")]));
-        assert!(found(&keys, "or-9").is_none(), "a key that is gone lets nobody in");
-        let enter = |key: &'static str, limits| {
-            found(&keys, key).unwrap().meter().enter(limits, (1, 1), now).map(drop)
-        };
-        assert_eq!(enter("or-2", limits), Err(Refused::Held));
     /// **Keys change with what they open.** Fails if somebody is looked up between the two, by the keys of one file and the models of
     /// the other, or if keys change whose models do not.
     #[test]
@@ -365,6 +365,27 @@ mod tests {
         assert!(found(&keys, "or-1").is_none() && found(&keys, "or-2").is_some());
     }
 
+    /// **A new secret is no new minute.** Fails if a key's meter is lost when its hash changes, or a call on its way is forgotten.
+    #[test]
+    fn what_a_key_has_used_outlives_its_secret() {
+        let (keys, now) = (keys(&[("a", "or-1"), ("b", "or-9")]), Instant::now());
+        let limits = Limits { requests: Some(1), left: Some(5), ..Limits::default() };
+        let before = found(&keys, "or-1").unwrap();
+        let pass = Pass::new(
+            Arc::clone(&before),
+            before.meter().enter(limits, Wish { tokens: 1, once: 5, in_all: 5 }, now).unwrap(),
+            None,
+        );
+        keys.swap(entries(&[("a", "or-2"), ("c", "or-1")]));
+        assert!(found(&keys, "or-9").is_none(), "a key that is gone lets nobody in");
+        let enter = |key: &'static str, limits| {
+            found(&keys, key)
+                .unwrap()
+                .meter()
+                .enter(limits, Wish { tokens: 1, once: 1, in_all: 1 }, now)
+                .map(drop)
+        };
+        assert_eq!(enter("or-2", limits), Err(Refused::Held));
         drop(pass);
         assert!(matches!(enter("or-2", limits), Err(Refused::Requests(1, _))));
         assert!(
@@ -385,8 +406,8 @@ mod tests {
         };
         let keys = Keys::new(with(Some(3600)), Arc::new(Ledger::in_memory()));
         let key = found(&keys, "or-1").unwrap();
-        let held = key.meter().enter(Limits::default(), (0, 0), Instant::now()).unwrap();
-        let pass = Pass::new(Arc::clone(&key), held);
+        let held = key.meter().enter(Limits::default(), Wish::default(), Instant::now()).unwrap();
+        let pass = Pass::new(Arc::clone(&key), held, None);
         for every in [Some(7200), None, Some(60)] {
             keys.swap(with(every));
             assert_eq!(pass.budget().map(|budget| budget.every.as_secs()), every);

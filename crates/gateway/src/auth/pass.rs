@@ -23,11 +23,18 @@ use crate::clerk::{Clerk, Subject};
 pub(crate) struct Pass {
     key: Arc<Key>,
     held: Mutex<Option<Held>>,
+    most_usd: Option<f64>,
 }
 
 impl Pass {
-    pub(super) fn new(key: Arc<Key>, held: Held) -> Self {
-        Self { key, held: Mutex::new(Some(held)) }
+    /// `most_usd` is what it holds, where the key has a budget and the call a price.
+    pub(super) fn new(key: Arc<Key>, held: Held, most_usd: Option<f64>) -> Self {
+        Self { key, held: Mutex::new(Some(held)), most_usd }
+    }
+
+    /// What the call may cost, all its attempts together; none where nothing is held for that.
+    pub(crate) fn most_usd(&self) -> Option<f64> {
+        self.most_usd
     }
 
     /// The name of its key.

@@ -29,6 +29,12 @@ pub(crate) fn micro_usd(usd: f64) -> u64 {
     parts_of_usd(usd, 1e6)
 }
 
+/// USD, of so many millionths.
+#[expect(clippy::cast_precision_loss, reason = "beyond nine billion USD a millionth more or less is nothing")]
+pub(crate) fn usd(micro_usd: u64) -> f64 {
+    micro_usd as f64 / 1e6
+}
+
 /// More than what prices and sums lose by being binary fractions, and less than anybody is paid.
 const NOISE: f64 = 1e-12;
 

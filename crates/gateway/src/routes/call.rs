@@ -52,14 +52,18 @@ pub(crate) async fn answer(api: Api, State(gateway): State<Arc<Gateway>>, reques
     let understood = received.and_then(|(key, body, seat)| {
         subject.bytes = body.len();
         let words = gateway.tells_prompts.then(|| body.clone());
-        let request = understand(api, &mut head, body, began)?;
+        let mut request = understand(api, &mut head, body, began)?;
         (subject.model, subject.stream) = (request.model().into(), request.is_stream());
         subject.prompt = words.and_then(|body| Prompt::of(&body));
         if let Some(key) = key {
             let key = gateway.keys.still(key)?;
             key.allow(request.model())?;
             let now = (began, SystemTime::now());
-            subject.pass = Some(Arc::new(gateway.keys.enter(&key, &request, &gateway.client, now)?));
+            let pass = gateway.keys.enter(&key, &request, &gateway.client, now)?;
+            if let Some(usd) = pass.most_usd() {
+                request = request.held_cost(usd);
+            }
+            subject.pass = Some(Arc::new(pass));
         }
         Ok((request, seat))
     });

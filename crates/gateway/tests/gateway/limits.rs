@@ -132,3 +132,23 @@ async fn a_call_is_held_to_the_price_that_its_caller_names() {
     let after = gateway.world().count("us-east").unwrap() + gateway.world().count("eu-west").unwrap();
     assert_eq!(after, asked, "what is refused is sent nowhere");
 }
+
+/// **A key's budget is held for all attempts of a call.** Where there is plenty, a silent place is left for the next at once; near the end
+/// of a budget nobody is asked beside it who could not be paid as well. Fails if a call holds what one attempt may cost, and makes four.
+#[tokio::test]
+async fn a_call_makes_only_the_attempts_that_its_key_can_pay() {
+    let of = async |name: &str, usd: &str| {
+        Made::new(name, &format!("budget_usd = {{ amount = {usd}, every = \"3650d\" }}")).await
+    };
+    let (rich, poor) = (of("rich", "50.0").await, of("poor", "0.001").await);
+    let more = format!("[timeouts]\nanswer = \"300ms\"\n{}{}", rich.entry, poor.entry);
+    let gateway = Gateway::start(&more).await;
+    let held = Fault::Silent;
+    gateway.world().inject("us-east", held, When::always()).unwrap();
+    for (made, status, asked) in [(&poor, 504, 0), (&rich, 200, 1)] {
+        let headers = format!("x-outrigger-timeout: 2\r\n{}", made.bearer());
+        let reply = gateway.post(PATH, &headers, &of_tokens(1000, false)).await;
+        assert_eq!(reply.status, status, "{}", reply.text());
+        assert_eq!(gateway.world().count("eu-west").unwrap(), asked);
+    }
+}
