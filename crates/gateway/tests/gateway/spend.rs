@@ -57,13 +57,13 @@ fn tokens(answer: &Value) -> u64 {
 }
 
 /// Asks, and kills the gateway as soon as the last byte is here.
-async fn ask_and_kill(gateway: &mut Gateway, stream: bool) -> u64 {
+async fn ask_and_kill(gateway: &mut Gateway, headers: &str, stream: bool) -> u64 {
     let body = match stream {
         true => question(true).replace("\"model\"", r#""stream_options":{"include_usage":true},"model""#),
         false => question(false),
     };
     // The connection stays open: its end would come after the last byte.
-    let request = post(PATH, "", &body).replace("connection: close\r\n", "");
+    let request = post(PATH, headers, &body).replace("connection: close\r\n", "");
     let mut connection = TcpStream::connect(gateway.listen).await.unwrap();
     connection.write_all(request.as_bytes()).await.unwrap();
     let mut seen = Vec::new();
@@ -98,7 +98,7 @@ async fn a_kill_right_after_the_last_byte_loses_no_booking() {
         let spend = spend(&gateway).await;
         assert_eq!(sums(&spend), seen, "round {round}: {spend}");
         seen.0 += 1;
-        seen.1 += ask_and_kill(&mut gateway, round % 2 == 0).await;
+        seen.1 += ask_and_kill(&mut gateway, "", round % 2 == 0).await;
     }
     let gateway = Gateway::start(&kept_in(&state)).await;
     let spend = spend(&gateway).await;
@@ -167,6 +167,36 @@ async fn a_budget_that_is_spent_stays_spent_over_a_restart() {
     let again = Gateway::start(&more).await;
     assert_eq!(again.ask(&made.bearer()).await.code(), "budget_exceeded");
     assert_eq!(spend(&again).await["keys"][0]["key"], "team-a");
+}
+
+/// **What a key has spent of its period is known after any end.** The process is killed as soon as its caller has the last byte, again
+/// and again; the next one knows of every answer, and refuses whose budget that exceeds. Fails if the row of a key's period waits for
+/// an orderly end, or is written apart from the booking it sums up.
+#[tokio::test]
+async fn a_kill_forgets_nothing_of_a_keys_budget() {
+    let state = state();
+    // No whole number of days, so that nothing but its own row knows what it has cost.
+    let made = Made::new("team-a", "budget_usd = { amount = 50.0, every = \"87601h\" }").await;
+    let more = kept_in(&state) + &made.entry;
+    let (mut seen, mut before) = ((0, 0), 0.0);
+    for round in 0..5 {
+        let mut gateway = Gateway::start(&more).await;
+        let spend = spend(&gateway).await;
+        assert_eq!(sums(&spend), seen, "round {round}: {spend}");
+        let days = spend["days"].as_array().unwrap();
+        let booked: f64 = days.iter().map(|day| day["cost_usd"].as_f64().unwrap()).sum();
+        let spent = spend["keys"][0]["budget"]["spent_usd"].as_f64().unwrap();
+        // A period is counted in millionths, each booking rounded up.
+        assert!(spent >= booked && spent <= booked + 1e-6 * f64::from(round), "{spent} of {booked}: {spend}");
+        assert!(round == 0 || spent > before, "round {round}: {spend}");
+        before = spent;
+        seen.0 += 1;
+        seen.1 += ask_and_kill(&mut gateway, &made.bearer(), round % 2 == 0).await;
+    }
+    let less = more.replace("amount = 50.0", &format!("amount = {before}"));
+    let gateway = Gateway::start(&less).await;
+    let reply = gateway.ask(&made.bearer()).await;
+    assert_eq!((reply.status, reply.code().as_str()), (429, "budget_exceeded"), "{}", reply.text());
 }
 
 /// Tries to serve with a state of this place.
