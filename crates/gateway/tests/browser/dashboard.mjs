@@ -43,6 +43,23 @@ const moving = (page, region, yes) =>
     return link && (link.dataset.moving === "true") === yes;
   }, [`holysheep/${region}`, yes]);
 
+/** The pairs of texts of the page of which one lies over the other. Runs in the page. */
+function overlapping() {
+  const texts = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const node = walk.currentNode;
+    const hides = (element) => element && (getComputedStyle(element).clipPath !== "none" || hides(element.parentElement));
+    if (!node.data.trim() || !node.parentElement.checkVisibility() || node.parentElement.closest(".skip, title") || hides(node.parentElement)) continue;
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    for (const rect of range.getClientRects()) texts.push({ text: node.data.trim(), rect });
+  }
+  const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+  const over = (one, place) => texts.slice(place + 1).filter((other) => meet(one.rect, other.rect)).map((other) => `${one.text} and ${other.text}`);
+  return texts.flatMap(over);
+}
+
 /** A gateway with two callers' keys before simulated regions, and how its first caller asks. */
 async function keyed() {
   const folder = mkdtempSync(join(tmpdir(), "outrigger-keys-"));
@@ -260,14 +277,30 @@ const tests = {
     await close();
   },
 
-  async "a phone shows all of it without scrolling sideways"({ chromium, world }) {
+  async "from the narrowest phone to a window in which rows become a table, nothing scrolls sideways and no two texts overlap"({ chromium, world }) {
     const { page, close } = await open(chromium, world.admin, { viewport: { width: 360, height: 740 } });
     await live(page);
     await page.waitForSelector(".places tbody tr");
-    check((await page.evaluate(() => document.documentElement.scrollWidth)) <= 360, "the page is no wider than the phone");
-    const wide = await page.evaluate(() => [...document.querySelectorAll("main *")].filter((node) => !node.closest("thead, caption")).filter((node) => node.getBoundingClientRect().right > 361).map((node) => node.className || node.tagName));
-    check(wide.length === 0, `these stick out: ${wide.join(", ")}`);
     check((await page.getByRole("table").count()) >= 2 && (await page.getByRole("row").count()) >= 4, "a table is still one for a screen reader");
+    for (const width of [320, 360, 560, 561, 900, 901, 903, 930, 960, 961, 1080]) {
+      await page.setViewportSize({ width, height: 740 });
+      await page.reload();
+      await page.waitForSelector(".places tbody tr");
+      await page.waitForSelector(".flow .region");
+      check((await page.evaluate(() => document.documentElement.scrollWidth)) <= width, `${width} px: the page is no wider`);
+      const wide = await page.evaluate((width) => [...document.querySelectorAll("main *")].filter((node) => !node.closest("thead, caption")).filter((node) => node.getBoundingClientRect().right > width + 1).map((node) => node.className || node.tagName), width);
+      check(wide.length === 0, `${width} px: these stick out: ${wide.join(", ")}`);
+      const overlaps = await page.evaluate(overlapping);
+      check(overlaps.length === 0, `${width} px: these overlap: ${overlaps.join(", ")}`);
+    }
+    await close();
+  },
+
+  async "what a finger is to meet in the footer is large enough"({ chromium, world }) {
+    const { page, close } = await open(chromium, world.admin, { viewport: { width: 360, height: 740 } });
+    await live(page);
+    const heights = await page.locator("footer a").evaluateAll((links) => links.map((link) => link.getBoundingClientRect().height));
+    check(heights.length === 4 && heights.every((height) => height >= 24), `they are ${heights.join(", ")} px high`);
     await close();
   },
 
