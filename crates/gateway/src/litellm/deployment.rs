@@ -94,26 +94,7 @@ fn one(entry: &Value, number: u32, credentials: &Credentials<'_>, notes: &mut No
             );
         }
     }
-    let Some(model) = entry.text("model") else {
-        notes.of(&group, "model_list", "an entry without `litellm_params.model`; it was left out");
-        return None;
-    };
-    if group.contains('*') || model.contains('*') {
-        notes.of(
-            &group,
-            "a name with `*`",
-            "each model has a name of its own here; add `[models.NAME]` for those that are asked",
-        );
-        return None;
-    }
-    if !is_name(&group) || !is_name(&model) || model.ends_with('/') {
-        notes.of(
-            &group,
-            "model_list",
-            "a name that is empty, or holds a line break or the like; it was left out",
-        );
-        return None;
-    }
+    let model = entry.model(notes)?;
     let mode = entry.info("mode").and_then(text);
     let embeds = mode.as_ref().map_or_else(|| model.contains("embed"), |mode| mode == "embedding");
     if let Some(mode) = mode.filter(|mode| !MODES.contains(&mode.as_str())) {
@@ -130,13 +111,6 @@ fn one(entry: &Value, number: u32, credentials: &Credentials<'_>, notes: &mut No
     let (vendor, model) = entry.vendor(&model, said.as_deref(), notes)?;
     let place = entry.place(vendor, notes)?;
     entry.note_the_rest(notes);
-    // A dollar a token is no price.
-    let usd = |key| {
-        let per_token = entry.number(key).filter(|usd| (0.0..1.0).contains(usd));
-        per_token.map(|usd| (usd * 1e12).round() / 1e6)
-    };
-    let price = usd("input_cost_per_token").zip(usd("output_cost_per_token"));
-    let price = price.map(|(input, output)| (input, output, usd("cache_read_input_token_cost")));
     Some(Deployment {
         model: plain(model),
         embeds,
@@ -151,7 +125,7 @@ fn one(entry: &Value, number: u32, credentials: &Credentials<'_>, notes: &mut No
             entry.number("timeout").or_else(|| entry.number("request_timeout")),
             entry.number("stream_timeout"),
         ),
-        price,
+        price: entry.price(),
         context: entry.whole("max_input_tokens"),
         place,
         group,
@@ -172,6 +146,42 @@ struct Entry<'v> {
 }
 
 impl<'v> Entry<'v> {
+    /// The model that it asks for; none, with a note, where it is none that can be asked for by its name.
+    fn model(&self, notes: &mut Notes) -> Option<String> {
+        let Some(model) = self.text("model") else {
+            notes.of(self.group, "model_list", "an entry without `litellm_params.model`; it was left out");
+            return None;
+        };
+        if self.group.contains('*') || model.contains('*') {
+            notes.of(
+                self.group,
+                "a name with `*`",
+                "each model has a name of its own here; add `[models.NAME]` for those that are asked",
+            );
+            return None;
+        }
+        if !is_name(self.group) || !is_name(&model) || model.ends_with('/') {
+            notes.of(
+                self.group,
+                "model_list",
+                "a name that is empty, or holds a line break or the like; it was left out",
+            );
+            return None;
+        }
+        Some(model)
+    }
+
+    /// USD per million tokens: read, written and read from a cache.
+    fn price(&self) -> Option<(f64, f64, Option<f64>)> {
+        // A dollar a token is no price.
+        let usd = |key| {
+            let per_token = self.number(key).filter(|usd| (0.0..1.0).contains(usd));
+            per_token.map(|usd| (usd * 1e12).round() / 1e6)
+        };
+        let (input, output) = usd("input_cost_per_token").zip(usd("output_cost_per_token"))?;
+        Some((input, output, usd("cache_read_input_token_cost")))
+    }
+
     /// A parameter: of `litellm_params`, or beside it, or of `model_info`.
     fn param(&self, key: &str) -> Option<&'v Value> {
         let of_params = self.entry.get("litellm_params").and_then(|params| params.get(key));
