@@ -274,3 +274,27 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// **An answer is waited for, and bytes on their way.** Fails if a stream that is silent for a while counts as nothing, or if a peer
+    /// that takes what is left for it does.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_still_answered_is_not_hurried() {
+        let activity = Arc::<Activity>::default();
+        let mut left = tokio::spawn({
+            let activity = Arc::clone(&activity);
+            async move { took_no_leave(&activity, LEAVE).await }
+        });
+        let answer = activity.begin(false).around(Body::from("ahoy"));
+        assert!(timeout(LEAVE * 10, &mut left).await.is_err());
+        drop(answer);
+        for _ in 0..10 {
+            activity.wrote();
+            assert!(timeout(LEAVE / 2, &mut left).await.is_err());
+        }
+        timeout(LEAVE * 2, left).await.unwrap().unwrap();
+    }
+}
