@@ -16,7 +16,7 @@ use crate::{
     fallback::{self, Fallback, LastResort},
     health,
     news::News,
-    observe::{Observer, Route},
+    observe::{CordonWord, Notice, Observer, Route},
     request::Request,
     room::{Holding, Room},
     shared::{MakeGate, Shared, now},
@@ -122,19 +122,31 @@ impl Client {
     /// and for those that a [`reload`](Self::reload) brings, until it is taken back. Returns how many deployments there are now; where there
     /// is none, nothing was said.
     pub fn cordon(&self, provider: &str, region: &str, model: Option<&str>) -> usize {
-        self.shared.engine().cordon(provider, region, model)
+        let meant = self.shared.engine().cordon(provider, region, model);
+        if meant > 0 {
+            self.tell_cordon(provider, region, model, CordonWord::Out);
+        }
+        meant
     }
 
     /// Puts back what was taken out by hand: all at `provider` and `region`, or only `model` there. Returns how many deployments match. A
     /// cordon over what is not configured any more is taken back too.
     pub fn uncordon(&self, provider: &str, region: &str, model: Option<&str>) -> usize {
-        self.shared.engine().uncordon(provider, region, model)
+        let meant = self.shared.engine().uncordon(provider, region, model);
+        self.tell_cordon(provider, region, model, CordonWord::Back);
+        meant
     }
 
     /// Takes one [`cordon`](Self::cordon) back, as if it had not been said: for one that was to last for a while. What was said since of
     /// single models there holds, and so does what was said of the region where this was said of a model.
     pub fn end_cordon(&self, provider: &str, region: &str, model: Option<&str>) {
         self.shared.engine().end_cordon(provider, region, model);
+        self.tell_cordon(provider, region, model, CordonWord::Over);
+    }
+
+    fn tell_cordon(&self, provider: &str, region: &str, model: Option<&str>, word: CordonWord) {
+        let (provider, region, model) = (provider.into(), region.into(), model.map(Into::into));
+        self.shared.observe(&Notice::Cordon { provider, region, model, word }, None);
     }
 
     /// What is taken out by hand, by name, also where the configuration has nothing of that name now.

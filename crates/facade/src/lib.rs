@@ -81,7 +81,9 @@ pub use error::{BuildError, CallError, ChatError, RequestError};
 pub use estimate::CostEstimate;
 pub use fallback::Fallback;
 pub use news::News;
-pub use observe::{Bill, FallbackResult, HedgeResult, Notice, Observer, Outcome, RescueResult, Route};
+pub use observe::{
+    Bill, CordonWord, FallbackResult, HedgeResult, Notice, Observer, Outcome, RescueResult, Route,
+};
 pub use request::Request;
 pub use room::Room;
 pub use stream::AnswerStream;

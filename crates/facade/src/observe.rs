@@ -113,6 +113,18 @@ pub enum Notice {
         /// When it comes back, where the provider said so.
         back_in: Option<Duration>,
     },
+    /// An operator's word on what bears a name.
+    #[non_exhaustive]
+    Cordon {
+        /// The provider's name in the configuration.
+        provider: Arc<str>,
+        /// The region's name in the configuration.
+        region: Arc<str>,
+        /// The provider's name of the model; none where all models there are meant.
+        model: Option<Arc<str>>,
+        /// What was said.
+        word: CordonWord,
+    },
     /// An attempt that was started beside a slow one ended.
     #[non_exhaustive]
     Hedge {
@@ -216,6 +228,32 @@ impl AddAssign for Bill {
         }
         self.estimated_usd += other.estimated_usd;
         self.estimated |= other.estimated;
+    }
+}
+
+/// What an operator says of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CordonWord {
+    /// It is taken out ([`Client::cordon`](crate::Client::cordon)).
+    Out,
+    /// It is put back ([`Client::uncordon`](crate::Client::uncordon)).
+    Back,
+    /// Its cordon is over ([`Client::end_cordon`](crate::Client::end_cordon)).
+    Over,
+}
+
+impl CordonWord {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Out, Self::Back, Self::Over];
+
+    /// The label: `out`, `back` or `over`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Out => "out",
+            Self::Back => "back",
+            Self::Over => "over",
+        }
     }
 }
 

@@ -135,6 +135,7 @@ async fn serve(
         .observer(watch.clone())
         .observer(changes::tell)
         .observer(fleet.observer())
+        .observer(Recorder::of_operators(recorder.as_ref()))
         .max_held_answer(max_held)
         .room(Arc::clone(&load) as Arc<dyn Room>)
         .build()?;

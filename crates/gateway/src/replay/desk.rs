@@ -6,14 +6,14 @@ use std::{
 };
 
 use outrigger::{
-    CallError, Config, Notice, Route,
+    CallError, Config, CordonWord, Notice, Route,
     config::Strategy,
     engine::{Action, AttemptFailure, DeploymentStatus, Engine, Plan, Recorded},
 };
 
 use super::{
     told::{Choice, Transition},
-    trace::{Ended, Pick, millis},
+    trace::{Cordon, Ended, Pick, Said, millis},
 };
 use crate::explained::Explained;
 
@@ -66,6 +66,26 @@ impl Desk {
     /// The number of the deployment that a line speaks of.
     pub(crate) fn deployment(&self, ended: &Ended) -> Option<usize> {
         self.engine.plan().deployment(&ended.provider, &ended.region, &ended.model)
+    }
+
+    /// An operator speaks.
+    pub(crate) fn cordon(&mut self, cordon: &Cordon) {
+        let Some(Said { word, provider, region, model }) = &cordon.said else {
+            for said in self.engine.cordons() {
+                self.engine.uncordon(&said.provider, &said.region, None);
+            }
+            return;
+        };
+        let model = model.as_deref();
+        match word {
+            CordonWord::Back => {
+                self.engine.uncordon(provider, region, model);
+            }
+            CordonWord::Over => self.engine.end_cordon(provider, region, model),
+            _ => {
+                self.engine.cordon(provider, region, model);
+            }
+        }
     }
 
     /// An attempt begins.

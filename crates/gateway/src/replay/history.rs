@@ -37,7 +37,7 @@ impl Trace {
     pub(crate) fn ended(&self) -> impl Iterator<Item = &Ended> {
         self.lines.iter().filter_map(|line| match line {
             Line::Ended(ended) => Some(ended),
-            Line::Pick(_) => None,
+            Line::Pick(_) | Line::Cordon(_) => None,
         })
     }
 
@@ -45,7 +45,7 @@ impl Trace {
     pub(crate) fn began_ms(&self) -> f64 {
         let began = self.lines.iter().map(|line| match line {
             Line::Ended(ended) => ended.at_ms - ended.took_ms(),
-            Line::Pick(pick) => pick.at_ms,
+            Line::Pick(_) | Line::Cordon(_) => line.at_ms(),
         });
         began.min_by(f64::total_cmp).unwrap_or(0.0)
     }

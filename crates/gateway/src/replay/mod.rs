@@ -27,7 +27,7 @@ pub(crate) use history::Trace;
 pub(crate) use invented::config_for;
 pub(crate) use record::Recorder;
 pub(crate) use summary::Summary;
-use told::{EndTold, PickTold, Told};
+use told::{CordonTold, EndTold, PickTold, Told};
 pub(crate) use trace::number;
 use trace::{Ended, Line, Pick};
 
@@ -91,6 +91,10 @@ impl Replay {
                 }
                 (Some(Line::Ended(ended)), Part::Told) => Told::Ended(Box::new(self.end(index, ended))),
                 (Some(Line::Pick(pick)), _) => Told::Pick(self.pick(index, pick)),
+                (Some(Line::Cordon(cordon)), _) => {
+                    self.desks.iter_mut().for_each(|desk| desk.cordon(cordon));
+                    Told::Cordon(CordonTold::new(cordon))
+                }
                 (None, _) => continue,
             };
             summary.note(&told);

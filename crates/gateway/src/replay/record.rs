@@ -17,10 +17,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use outrigger::Notice;
+use outrigger::{Notice, Observer};
 use tracing::{error, warn};
 
-use super::trace::{Ended, Line, Pick};
+use super::trace::{Cordon, Ended, Line, Pick, Said};
 use crate::clerk::{Clerk, Subject};
 
 /// Lines that wait for the disk at most: some seconds of a busy gateway, and a few megabytes.
@@ -55,7 +55,14 @@ impl Recorder {
     /// # Errors
     /// The file cannot be opened, or there can be no thread.
     pub(crate) fn start(path: &Path) -> io::Result<Self> {
-        Self::to(open(path)?, BACKLOG)
+        let file = open(path)?;
+        let goes_on = file.metadata()?.len() > 0;
+        let recorder = Self::to(file, BACKLOG)?;
+        if goes_on {
+            // Cordons end with the process that they were said to.
+            recorder.cordon(None);
+        }
+        Ok(recorder)
     }
 
     fn to(file: impl Write + Send + 'static, backlog: usize) -> io::Result<Self> {
@@ -87,6 +94,27 @@ impl Recorder {
     fn at_ms(&self, at: Instant) -> f64 {
         let since = self.epoch.1.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         ms(since + at.saturating_duration_since(self.epoch.0))
+    }
+
+    /// Writes down what operators say, which is no call's.
+    pub(crate) fn of_operators(recorder: Option<&Arc<Self>>) -> impl Observer + use<> {
+        let recorder = recorder.map(Arc::clone);
+        move |notice: &Notice| {
+            if let (Some(recorder), Notice::Cordon { provider, region, model, word, .. }) =
+                (&recorder, notice)
+            {
+                recorder.cordon(Some(Said {
+                    word: *word,
+                    provider: provider.to_string(),
+                    region: region.to_string(),
+                    model: model.as_deref().map(str::to_owned),
+                }));
+            }
+        }
+    }
+
+    fn cordon(&self, said: Option<Said>) {
+        self.line(Line::Cordon(Cordon { at_ms: self.at_ms(Instant::now()), said }));
     }
 
     fn line(&self, line: Line) {

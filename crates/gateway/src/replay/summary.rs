@@ -62,6 +62,7 @@ impl Summary {
                 self.unknown += u64::from(!ended.is_known());
                 self.not_learned += u64::from(ended.is_known() && !ended.learned);
             }
+            Told::Cordon(_) => {}
             Told::Pick(pick) => {
                 self.picks += 1;
                 self.unknown += u64::from(pick.choices.is_empty());

@@ -6,7 +6,7 @@ use outrigger::engine::DeploymentStatus;
 use serde::Serialize;
 use serde_json::Number;
 
-use super::trace::{Ended, Pick, number};
+use super::trace::{Cordon, Ended, Pick, number};
 use crate::explained::{Candidate, Explained};
 
 /// What is told of one line.
@@ -15,6 +15,17 @@ use crate::explained::{Candidate, Explained};
 pub(crate) enum Told {
     Ended(Box<EndTold>),
     Pick(PickTold),
+    Cordon(CordonTold),
+}
+
+/// An operator's word.
+#[derive(Debug, Serialize)]
+pub(crate) struct CordonTold {
+    at_ms: Number,
+    cordon: &'static str,
+    /// Absent where all is put back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
 }
 
 /// How a place stands after an attempt there has ended.
@@ -118,6 +129,7 @@ impl Told {
         match self {
             Self::Ended(told) => told.transitions.len(),
             Self::Pick(told) => told.transitions.len(),
+            Self::Cordon(_) => 0,
         }
     }
 }
@@ -185,7 +197,25 @@ impl fmt::Display for Told {
         match self {
             Self::Ended(told) => told.fmt(f),
             Self::Pick(told) => told.fmt(f),
+            Self::Cordon(told) => told.fmt(f),
         }
+    }
+}
+
+impl CordonTold {
+    pub(crate) fn new(cordon: &Cordon) -> Self {
+        let place = cordon.said.as_ref().map(|said| {
+            let names = [Some(&said.provider), Some(&said.region), said.model.as_ref()];
+            names.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("/")
+        });
+        Self { at_ms: number(cordon.at_ms), cordon: cordon.word(), place }
+    }
+}
+
+impl fmt::Display for CordonTold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cordon {}", self.at_ms, self.cordon)?;
+        self.place.as_ref().map_or(Ok(()), |place| write!(f, " {place}"))
     }
 }
 

@@ -1,12 +1,13 @@
 //! A trace: JSON Lines of what attempts came to and of what was asked for, each with its time. No prompt, no key.
 //!
 //! `{"at_ms","provider","region","model","class","ttft_ms"?,"answer_ms"?,"retry_after_ms"?,"stream"?}` is the end of an attempt,
-//! `{"at_ms","pick":"MODEL","region"?}` the beginning of a call. Lines may stand in any order: their times count. A name that is not
+//! `{"at_ms","pick":"MODEL","region"?}` the beginning of a call, `{"at_ms","cordon":"out","provider","region","model"?}` an operator's word:
+//! `out`, `back` or `over` (a cordon ended by itself); `none`, without a place: whatever was out is not any more, since a gateway began. Lines may stand in any order: their times count. A name that is not
 //! known is a fault and not ignored, since a word that is misspelt would change what the trace says.
 
 use std::time::Duration;
 
-use outrigger::wire::Class;
+use outrigger::{CordonWord, wire::Class};
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
@@ -20,6 +21,25 @@ pub(crate) enum Line {
     Ended(Ended),
     /// A call began.
     Pick(Pick),
+    /// An operator spoke.
+    Cordon(Cordon),
+}
+
+/// An operator's word on what bears a name.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Cordon {
+    pub(crate) at_ms: f64,
+    /// None: nothing is out.
+    pub(crate) said: Option<Said>,
+}
+
+/// What was said of which name.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Said {
+    pub(crate) word: CordonWord,
+    pub(crate) provider: String,
+    pub(crate) region: String,
+    pub(crate) model: Option<String>,
 }
 
 /// The end of an attempt.
@@ -79,6 +99,8 @@ struct Written {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pick: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    cordon: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     provider: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     region: Option<String>,
@@ -128,6 +150,7 @@ impl Line {
         match self {
             Self::Ended(ended) => ended.at_ms,
             Self::Pick(pick) => pick.at_ms,
+            Self::Cordon(cordon) => cordon.at_ms,
         }
     }
 
@@ -146,7 +169,9 @@ impl Line {
                 // A time to first content says it already.
                 stream: ended.ttft_ms.is_none().then_some(ended.stream).filter(|stream| *stream),
                 pick: None,
+                cordon: None,
             },
+            Self::Cordon(cordon) => cordon.written(),
             Self::Pick(pick) => Written {
                 at_ms: Some(number(pick.at_ms)),
                 pick: Some(pick.model.clone()),
@@ -158,22 +183,73 @@ impl Line {
     }
 }
 
+impl Cordon {
+    /// The name of a word that takes all others back.
+    const NONE: &str = "none";
+
+    pub(crate) fn word(&self) -> &'static str {
+        self.said.as_ref().map_or(Self::NONE, |said| said.word.as_str())
+    }
+
+    fn written(&self) -> Written {
+        let said = self.said.as_ref();
+        Written {
+            at_ms: Some(number(self.at_ms)),
+            cordon: Some(self.word().to_owned()),
+            provider: said.map(|said| said.provider.clone()),
+            region: said.map(|said| said.region.clone()),
+            model: said.and_then(|said| said.model.clone()),
+            ..Written::default()
+        }
+    }
+}
+
 impl Written {
-    fn understand(self) -> Result<Line, String> {
-        let at_ms = time("at_ms", self.at_ms)?.ok_or("`at_ms` is missing")?;
-        if let Some(model) = self.pick {
-            let not_of_a_pick = [
-                ("provider", self.provider.is_some()),
-                ("model", self.model.is_some()),
-                ("class", self.class.is_some()),
-                ("ttft_ms", self.ttft_ms.is_some()),
-                ("answer_ms", self.answer_ms.is_some()),
-                ("retry_after_ms", self.retry_after_ms.is_some()),
-                ("stream", self.stream.is_some()),
-            ];
-            if let Some((name, _)) = not_of_a_pick.iter().find(|(_, is_there)| *is_there) {
-                return Err(format!("a pick has no `{name}`"));
-            }
+    /// Which of these names is there, though it says nothing in a line of this kind.
+    fn must_lack(&self, kind: &str, names: &[&str]) -> Result<(), String> {
+        let is_there = [
+            ("provider", self.provider.is_some()),
+            ("region", self.region.is_some()),
+            ("model", self.model.is_some()),
+            ("class", self.class.is_some()),
+            ("ttft_ms", self.ttft_ms.is_some()),
+            ("answer_ms", self.answer_ms.is_some()),
+            ("retry_after_ms", self.retry_after_ms.is_some()),
+            ("stream", self.stream.is_some()),
+            ("pick", self.pick.is_some()),
+        ];
+        match is_there.iter().find(|(name, is_there)| *is_there && names.contains(name)) {
+            Some((name, _)) => Err(format!("a {kind} has no `{name}`")),
+            None => Ok(()),
+        }
+    }
+
+    /// An operator's word.
+    fn cordon(self, at_ms: f64, word: &str) -> Result<Line, String> {
+        self.must_lack("cordon", &["class", "ttft_ms", "answer_ms", "retry_after_ms", "stream", "pick"])?;
+        if word == Cordon::NONE {
+            self.must_lack("cordon of none", &["provider", "region", "model"])?;
+            return Ok(Line::Cordon(Cordon { at_ms, said: None }));
+        }
+        let word = CordonWord::ALL.into_iter().find(|known| known.as_str() == word);
+        let word = word.ok_or("`cordon` is one of out, back, over, none")?;
+        let named = |name: &str, value: Option<String>| {
+            value.filter(|value| !value.is_empty()).ok_or_else(|| format!("a cordon needs a `{name}`"))
+        };
+        let (provider, region) = (named("provider", self.provider)?, named("region", self.region)?);
+        Ok(Line::Cordon(Cordon { at_ms, said: Some(Said { word, provider, region, model: self.model }) }))
+    }
+
+    fn understand(mut self) -> Result<Line, String> {
+        let at_ms = time("at_ms", self.at_ms.take())?.ok_or("`at_ms` is missing")?;
+        if let Some(word) = self.cordon.take() {
+            return self.cordon(at_ms, &word);
+        }
+        if let Some(model) = self.pick.take() {
+            self.must_lack(
+                "pick",
+                &["provider", "model", "class", "ttft_ms", "answer_ms", "retry_after_ms", "stream"],
+            )?;
             return Ok(Line::Pick(Pick { at_ms, model, region: self.region }));
         }
         let named = |name: &str, value: Option<String>| {
@@ -246,6 +322,10 @@ mod tests {
             ENDED,
             r#"{"at_ms":1732622400123.457,"pick":"chat","region":"eu-west"}"#,
             r#"{"at_ms":0,"pick":"chat"}"#,
+            r#"{"at_ms":5,"cordon":"out","provider":"a","region":"b"}"#,
+            r#"{"at_ms":6,"cordon":"back","provider":"a","region":"b","model":"c/d"}"#,
+            r#"{"at_ms":7,"cordon":"over","provider":"a","region":"b"}"#,
+            r#"{"at_ms":8,"cordon":"none"}"#,
             r#"{"at_ms":900,"provider":"a","region":"b","model":"c/d","class":"success","ttft_ms":150.25,"answer_ms":800}"#,
             r#"{"at_ms":900,"provider":"a","region":"b","model":"c","class":"timeout","answer_ms":1000,"stream":true}"#,
         ] {
@@ -264,6 +344,10 @@ mod tests {
             ("{\"at_ms\":1e300,\"pick\":\"chat\"}", "`at_ms` is 1e+300"),
             ("{\"at_ms\":1,\"pick\":\"chat\",\"class\":\"success\"}", "a pick has no `class`"),
             ("{\"at_ms\":1,\"pick\":\"chat\",\"regoin\":\"x\"}", "unknown field `regoin`"),
+            ("{\"at_ms\":1,\"cordon\":\"off\",\"provider\":\"a\",\"region\":\"b\"}", "one of out, back"),
+            ("{\"at_ms\":1,\"cordon\":\"out\",\"provider\":\"a\"}", "a cordon needs a `region`"),
+            ("{\"at_ms\":1,\"cordon\":\"none\",\"region\":\"b\"}", "a cordon of none has no `region`"),
+            ("{\"at_ms\":1,\"cordon\":\"out\",\"pick\":\"chat\"}", "a cordon has no `pick`"),
             (&without("\"rate_limited\"", "\"rate-limited\""), "one of success, transient"),
             (&without("\"region\":\"here\",", ""), "`region` is missing"),
             (&without("\"model\":\"m\"", "\"model\":\"\""), "`model` is missing"),

@@ -86,6 +86,16 @@ async fn a_recorded_incident_replays_as_it_went() {
     assert_eq!(of_the_deployment, live);
 
     let lines = replayed["lines"].as_array().unwrap();
+    // Whom an operator took out is nobody's candidate from then on, as it was.
+    let cordoned = lines.iter().position(|line| line["cordon"] == "out").unwrap();
+    assert_eq!(lines[cordoned]["place"], "holysheep/eu-west", "{}", told.out);
+    let is_out = |line: &Value| {
+        let reasons = line["choices"][0]["reasons"].as_array().unwrap().iter();
+        reasons.filter(|reason| reason["verdict"] == "cordoned").count() == 1
+    };
+    let (before, after) = lines.split_at(cordoned);
+    assert!(before.iter().filter(|line| line["pick"].is_string()).all(|line| !is_out(line)), "{}", told.out);
+    assert!(after.iter().filter(|line| line["pick"].is_string()).all(is_out), "{}", told.out);
     let tripped = lines.iter().position(|line| line["transitions"][0]["to"] == "open").unwrap();
     let failed = lines[..=tripped].iter().filter(|line| line["class"] == "reset").count();
     assert_eq!(
@@ -100,6 +110,35 @@ async fn a_recorded_incident_replays_as_it_went() {
     assert!(!text.contains("ahoy") && !text.contains("sk-secret"), "{text}");
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(trace).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// **A cordon ends with its process**, on the desk as well: a second gateway goes on with the file of the first, and has nothing out. Fails if
+/// what the first was told is held against the picks of the second.
+#[tokio::test]
+async fn a_gateway_that_goes_on_with_a_trace_has_nothing_out() {
+    let trace = folder().join("nights.jsonl");
+    let trace = trace.to_str().unwrap();
+    for order in ["{\"provider\":\"holysheep\",\"region\":\"eu-west\",\"for\":\"1h\"}", ""] {
+        let mut gateway = Gateway::in_environment(&[("OUTRIGGER_RECORD", trace)], "").await;
+        gateway.operate("POST", "/cordon", order).await;
+        assert_eq!(gateway.ask("").await.status, 200);
+        gateway.terminate();
+        assert!(soon(gateway.child.wait()).await.unwrap().success());
+    }
+    let config = file(SAME_PLACES).display().to_string();
+    let told = run(&["replay", trace, "--config", &config, "--json"]).await.out;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let lines = told["lines"].as_array().unwrap().iter();
+    let said: Vec<String> = lines
+        .filter_map(|line| match (&line["cordon"], &line["pick"]) {
+            (Value::String(word), _) => Some(word.clone()),
+            (_, Value::String(_)) => {
+                Some(format!("pick {}", line.to_string().matches("\"cordoned\"").count()))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(said, ["out", "pick 1", "none", "pick 0"], "{told}");
 }
 
 /// **A gateway that is killed leaves its incident behind.** Calls come faster than a second apart, so nothing is ever quiet. Fails if
