@@ -92,7 +92,7 @@ impl Clerk for Watch {
     }
 
     fn turned_away(&self, _: Duration) {
-        self.metrics.refused();
+        self.metrics.turned_away();
     }
 }
 

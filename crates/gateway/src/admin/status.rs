@@ -20,6 +20,8 @@ struct Status {
     retry_budget: Option<RetryBudgetStatus>,
     /// Requests since the start by how they ended.
     requests: BTreeMap<String, u64>,
+    /// Those of its errors that are a caller's own fault, as a provider found.
+    rejected: u64,
     deployments: Vec<DeploymentStatus>,
     /// What operators took out, by name, also where nothing of that name is configured now.
     cordons: Vec<Cordon>,
@@ -59,6 +61,7 @@ pub(super) fn status(State(admin): State<Arc<Admin>>, world: Option<&World>) -> 
         draining: admin.is_draining(),
         retry_budget: emptiest(admin.client.retry_budgets().into_iter().map(|(_, budget)| budget)),
         requests: admin.watch.metrics().outcomes(),
+        rejected: admin.watch.metrics().rejected(),
         deployments: admin.client.deployments(),
         cordons: admin.client.cordons(),
         fleet: admin.fleet.as_ref().and_then(|fleet| fleet.standing()),
@@ -74,6 +77,7 @@ pub(super) fn of_world(world: &World, places: &[(String, String)], started: Inst
         draining: false,
         retry_budget: None,
         requests: BTreeMap::new(),
+        rejected: 0,
         deployments: Vec::new(),
         cordons: Vec::new(),
         fleet: None,

@@ -58,13 +58,15 @@ function tell() {
 function totals(status) {
   const { ok = 0, error = 0, truncated = 0, cancelled = 0, refused = 0 } = status.requests;
   const sum = (field) => status.deployments.reduce((total, place) => total + place[field], 0);
-  const judged = ok + error + truncated;
+  // What a provider finds to be its caller's own fault failed nobody.
+  const failed = error + truncated - status.rejected;
+  const judged = ok + failed;
   say(find("ok"), count(ok));
   say(find("ok-note"), judged ? `${share(ok / judged)} of all that were not refused` : "none yet");
-  say(find("failed"), count(error + truncated));
-  mark(find("failed"), "data-state", error + truncated > 0 ? "open" : "closed");
-  say(find("failed-note"), `${count(truncated)} cut short, ${count(cancelled)} hung up, ${count(refused)} refused`);
-  const ended = judged + cancelled;
+  say(find("failed"), count(failed));
+  mark(find("failed"), "data-state", failed > 0 ? "open" : "closed");
+  say(find("failed-note"), `${count(truncated)} cut short, ${count(cancelled)} hung up, ${count(refused + status.rejected)} refused`);
+  const ended = judged + status.rejected + cancelled;
   say(find("per"), ended ? (sum("attempts") / ended).toFixed(2) : "–");
   say(find("per-note"), `${count(sum("attempts"))} attempts, ${count(sum("failures"))} failed`);
   say(find("flight"), count(sum("in_flight")));

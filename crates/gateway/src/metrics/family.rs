@@ -1,4 +1,4 @@
-//! A metric with labels: its series come into being at their first use.
+//! A metric with labels: its series come into being at their first use, if only to say that there was none yet.
 //!
 //! Labels are names of the configuration and words of our own, so their number is bounded by the configuration; no family
 //! ever holds a name that a caller made up.

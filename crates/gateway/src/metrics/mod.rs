@@ -3,6 +3,7 @@
 //! What happened is counted as it happens; what is (circuits, health, attempts running, budgets) is read when the page is
 //! asked for, so that neither can drift from the engine's own state.
 
+mod errors;
 mod family;
 mod page;
 mod state;
@@ -13,6 +14,7 @@ use outrigger::{Api, Bill, CallError, Client, Notice, Outcome, Route, wire::Usag
 
 pub(crate) use self::state::is_taken_out;
 use self::{
+    errors::Errors,
     family::{Family, Label, Sizes, Sum},
     page::Page,
 };
@@ -20,7 +22,7 @@ use crate::{clerk::Subject, story::Story};
 
 /// The content type of the page.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// The model label of a name that is not configured: callers must not be able to make series.
+/// The model label of a name that is not configured, or not known yet.
 const UNKNOWN: Label = Label::Word("_unknown");
 
 /// From a tenth of a millisecond, where our own time should lie, to what would be an accident.
@@ -53,6 +55,7 @@ const TOKENS: &[f64] = &[
 #[derive(Debug)]
 pub(crate) struct Metrics {
     requests: Family<2, Sum>,
+    errors: Errors,
     attempts: Family<4, Sum>,
     failovers: Family<3, Sum>,
     hedges: Family<1, Sum>,
@@ -79,6 +82,7 @@ impl Metrics {
                 [model, "outcome"],
                 "Requests by how they ended.",
             ),
+            errors: Errors::new(),
             attempts: Family::counter(
                 "outrigger_attempts_total",
                 [provider, region, model, "class"],
@@ -183,6 +187,9 @@ impl Metrics {
         let operation = || Label::Word(operation(subject.api));
         // Somebody was asked, so the model is configured.
         let model = || Label::from(&subject.model);
+        if let (Outcome::Truncated, Some(code)) = (story.outcome, &story.code) {
+            self.errors.truncated(model(), code);
+        }
         // An empty label is an absent one; the conventions ask for `error.type` only on errors.
         let error = story.error_type().unwrap_or_default();
         let took = story.ended.saturating_duration_since(subject.began);
@@ -197,26 +204,55 @@ impl Metrics {
         self.overhead.add([], own.as_secs_f64());
     }
 
-    /// Counts a request that never reached the engine, and of which it therefore gives no notice.
-    pub(crate) fn unrouted(&self, client: &Client, model: &str, error: &CallError) {
-        let unrouted = matches!(
+    /// Counts a call that ended without an answer. Of one that never reached the engine there is no notice.
+    pub(crate) fn failed(&self, client: &Client, model: &str, error: &CallError) {
+        let model = label_of(client, model);
+        let is_counted = matches!(
             error,
-            CallError::ModelNotFound { .. }
-                | CallError::UnsupportedEndpoint { .. }
-                | CallError::UnknownRegion { .. }
-                | CallError::ResidencyUnsatisfiable { .. }
-                | CallError::Overloaded
-                | CallError::ShuttingDown
+            CallError::NoDeployment { .. }
+                | CallError::RateLimited { .. }
+                | CallError::Exhausted { .. }
+                | CallError::DeadlineExceeded { .. }
+                | CallError::Rejected { .. }
+                | CallError::CutOff { .. }
+                | CallError::Truncated { .. }
         );
-        if unrouted {
-            let configured = client.models().iter().find(|name| ***name == *model).map(Label::from);
-            self.requests.add([configured.unwrap_or(UNKNOWN), Outcome::Refused.as_str().into()], 1.0);
+        if !is_counted {
+            self.requests.add([model.clone(), Outcome::Refused.as_str().into()], 1.0);
         }
+        self.errors.failed(model, error);
     }
 
-    /// Counts a request that was refused before its model was known to be one.
-    pub(crate) fn refused(&self) {
-        self.requests.add([UNKNOWN, Outcome::Refused.as_str().into()], 1.0);
+    /// Counts a request that was refused before the client was asked; `model` is empty where it was not known yet.
+    pub(crate) fn refused(&self, client: &Client, model: &str, code: &'static str) {
+        self.refuse(label_of(client, model), code);
+    }
+
+    /// Counts a connection for which there was no place.
+    pub(crate) fn turned_away(&self) {
+        self.refuse(UNKNOWN, "overloaded");
+    }
+
+    fn refuse(&self, model: Label, code: &'static str) {
+        self.requests.add([model.clone(), Outcome::Refused.as_str().into()], 1.0);
+        self.errors.refused(model, code);
+    }
+
+    /// Requests that a provider found fault with: errors that are their callers' own.
+    pub(crate) fn rejected(&self) -> u64 {
+        self.errors.rejected()
+    }
+
+    /// A counter that is born with its first count does not grow, as far as an alert sees. So what alerts go by is there from the first look.
+    fn expect(&self, client: &Client) {
+        for model in client.models().iter().map(Label::from) {
+            for outcome in [Outcome::Ok, Outcome::Error, Outcome::Truncated, Outcome::Refused] {
+                self.requests.add([model.clone(), outcome.as_str().into()], 0.0);
+            }
+            self.errors.expect(&model);
+        }
+        self.requests.add([UNKNOWN, Outcome::Refused.as_str().into()], 0.0);
+        self.errors.expect_overload(UNKNOWN);
     }
 
     /// Requests by how they ended.
@@ -236,8 +272,10 @@ impl Metrics {
 
     /// The page: what was counted, and how the client stands now.
     pub(crate) fn page(&self, client: &Client) -> String {
+        self.expect(client);
         let mut page = Page::default();
         self.requests.write(&mut page);
+        self.errors.0.write(&mut page);
         self.attempts.write(&mut page);
         self.failovers.write(&mut page);
         self.hedges.write(&mut page);
@@ -255,6 +293,11 @@ impl Metrics {
         state::write(&mut page, client);
         page.into_text()
     }
+}
+
+/// A model's name as a label: callers must not be able to make series.
+fn label_of(client: &Client, model: &str) -> Label {
+    client.models().iter().find(|name| ***name == *model).map_or(UNKNOWN, Label::from)
 }
 
 /// Tokens by kind. The first two are the whole; the others are parts of them.

@@ -78,7 +78,7 @@ pub(crate) async fn answer(api: Api, State(gateway): State<Arc<Gateway>>, reques
             }
         }
         Err(error) => {
-            gateway.watch.metrics().refused();
+            gateway.watch.metrics().refused(&gateway.client, &account.subject.model, error.code());
             account.failed(error.status(), error.code());
             Box::<Failure>::from(error).into_response(began)
         }
@@ -220,7 +220,7 @@ async fn ask(gateway: Arc<Gateway>, request: outrigger::Request, account: Accoun
     let over = gateway.phases.reached(Phase::Over);
     let answered = gateway.client.send_until(request.watch(account.watcher()), over).await;
     answered.map_err(|error| {
-        gateway.watch.metrics().unrouted(&gateway.client, &model, &error);
+        gateway.watch.metrics().failed(&gateway.client, &model, &error);
         account.failed(error.status(), error.code());
         error.into()
     })

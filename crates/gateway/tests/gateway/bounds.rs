@@ -114,8 +114,13 @@ async fn more_connections_than_are_taken_are_overload_until_one_ends() {
     let reply = send(gateway.listen, &post(CHAT, "", &question(false))).await;
     assert_eq!((reply.status, reply.code().as_str()), (503, "overloaded"));
     assert_eq!((reply.header("retry-after"), reply.header("connection")), (Some("1"), Some("close")));
-    let counted = "outrigger_requests_total{model=\"_unknown\",outcome=\"refused\"} 1\n";
-    assert!(gateway.metrics().await.contains(counted), "operators have their own, and see it");
+    let page = gateway.metrics().await;
+    for counted in [
+        "outrigger_requests_total{model=\"_unknown\",outcome=\"refused\"} 1\n",
+        "outcome=\"refused\",code=\"overloaded\",due_to=\"gateway\"} 1\n",
+    ] {
+        assert!(page.contains(counted), "operators have their own, and see it:\n{page}");
+    }
     let line = "outcome=\"refused\" status=503 code=\"overloaded\"";
     soon(async {
         while !gateway.log().contains(line) {

@@ -18,6 +18,7 @@ mod commands;
 mod dashboard;
 mod documents;
 mod early;
+mod errors;
 mod fleet;
 mod hands;
 mod hostile;

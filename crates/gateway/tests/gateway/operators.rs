@@ -61,7 +61,7 @@ async fn the_status_has_every_key_of_its_contract() {
 #[tokio::test]
 async fn the_metrics_have_their_names_and_labels_from_first_use() {
     let gateway = Gateway::start("[breaker]\nfailure_threshold = 1\n").await;
-    assert!(!gateway.metrics().await.contains("outrigger_requests_total"), "no series before its first use");
+    assert!(!gateway.metrics().await.contains("outrigger_attempts_total"), "no series before its first use");
     gateway.world().inject("us-east", Fault::Reset, When::always().first(1)).unwrap();
     gateway.ask("").await;
     let streamed = gateway.post("/v1/chat/completions", "", &question(true)).await;

@@ -19,6 +19,8 @@ const GEN_AI: [&str; 3] = ["gen_ai_operation_name", "gen_ai_provider_name", "gen
 
 const DASHBOARD: &str = include_str!("../../../../../docs/ops/grafana.json");
 const ALERTS: &str = include_str!("../../../../../docs/ops/alerts.yml");
+const ALERT_TESTS: &str = include_str!("../../../../../docs/ops/alerts_test.yml");
+const CODES: &str = include_str!("../../../../../docs/troubleshooting.md");
 const RUNBOOK: &str = include_str!("../../../../../docs/ops/README.md");
 
 /// The metrics that are promised, with the labels that some series of each has.
@@ -27,6 +29,7 @@ fn promised() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
     let gen_ai = |more: &'static str| [&GEN_AI[..], &[more]].concat();
     vec![
         ("outrigger_requests_total", "counter", vec!["model", "outcome"]),
+        ("outrigger_errors_total", "counter", vec!["model", "outcome", "code", "due_to"]),
         ("outrigger_attempts_total", "counter", place(&["class"])),
         ("outrigger_failovers_total", "counter", vec!["from", "to", "class"]),
         ("outrigger_hedges_total", "counter", vec!["result"]),
@@ -225,6 +228,9 @@ fn is_word(label: &str, word: &str) -> bool {
         "kind" => "input output cached_input cache_write reasoning",
         "result" => "ok won lost failed continued restarted",
         "to" => "closed open half_open",
+        "due_to" => "caller gateway provider",
+        // The page's entries are those of the program, by a test of its own.
+        "code" => return CODES.contains(&format!("\n### `{word}`\n")),
         "model" if !word.starts_with('$') => "_unknown",
         _ => return word.starts_with('$'),
     };
@@ -240,13 +246,15 @@ fn every_promised_metric_is_on_the_dashboard() {
 }
 
 #[test]
-fn every_alert_says_what_to_do() {
+fn every_alert_says_what_to_do_and_is_seen_to_fire() {
     let alerts = alerts();
     assert!(alerts.len() > 10, "{alerts:#?}");
     for (name, ..) in &alerts {
         assert!(RUNBOOK.contains(&format!("\n### {name}\n")), "{name} has no section");
         let link = format!("runbook: docs/ops/README.md#{}\n", name.to_lowercase());
         assert!(ALERTS.contains(&link), "{name} has no link");
+        let fires = format!("alertname: {name}\n        exp_alerts:\n          - exp_labels:");
+        assert!(ALERT_TESTS.contains(&fires), "no made-up series makes {name} fire");
     }
     let sections = RUNBOOK.lines().filter_map(|line| line.strip_prefix("### "));
     for section in sections {
