@@ -65,6 +65,9 @@ pub enum Notice {
         span: Option<SpanId>,
         /// How it failed; `None` when it succeeded.
         class: Option<Class>,
+        /// Whether its place was judged by it. One that was let go, or that its caller's deadline stopped before its time was up, says
+        /// nothing of its place.
+        judged: bool,
         /// The provider's status, where a failure had one.
         status: Option<u16>,
         /// The wait that the provider asked for, where a failure named one.

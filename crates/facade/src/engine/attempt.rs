@@ -281,7 +281,7 @@ impl Engine {
             state.machine.on_answer(ordinal);
             state.first_token = Some(now.saturating_duration_since(state.began));
             for loser in std::mem::take(&mut state.attempts) {
-                self.abandon(&mut state.tab, loser, now, actions);
+                self.abandon(&mut state.tab, loser, Class::Cancelled, now, actions);
             }
             self.reward(&mut state);
         }
@@ -336,6 +336,7 @@ impl Engine {
         model: usize,
         made: Made,
         failure: Option<&AttemptFailure>,
+        judged: bool,
         bill: Option<Bill>,
         actions: &mut Vec<Action>,
     ) {
@@ -345,6 +346,7 @@ impl Engine {
                 route,
                 span: made.span,
                 class: failure.map(|failure| failure.class),
+                judged,
                 status: failure.and_then(|failure| failure.status),
                 retry_after: failure.and_then(|failure| failure.retry_after),
                 took: made.took,

@@ -38,7 +38,7 @@ impl Engine {
         let tokens = bill.map_or(0, |bill| bill.tokens());
         self.settle(attempt, report, Sample::Success { first_token: None, answer, tokens }, now);
         self.notice_transitions(deployment, now, actions);
-        self.notice_attempt(tab.model, made, None, bill, actions);
+        self.notice_attempt(tab.model, made, None, true, bill, actions);
     }
 
     /// Charges a failure to the level that it belongs to, and to no other.
@@ -93,7 +93,7 @@ impl Engine {
             counters.failures += 1;
         }
         self.notice_transitions(deployment, now, actions);
-        self.notice_attempt(tab.model, made, Some(failure), bill, actions);
+        self.notice_attempt(tab.model, made, Some(failure), true, bill, actions);
     }
 
     pub(super) fn settle(&mut self, attempt: Attempt, report: Report, sample: Sample, now: Instant) {

@@ -37,8 +37,10 @@ impl Engine {
             Finish::Answered { attempt } => Some(attempt),
             _ => None,
         };
+        // What the deadline stops has been silent to the end, whether or not that is its fault.
+        let class = if finish == Finish::Deadline { Class::Timeout } else { Class::Cancelled };
         for attempt in state.attempts.extract_if(.., |attempt| Some(attempt.ordinal) != winner) {
-            self.abandon(&mut state.tab, attempt, now, actions);
+            self.abandon(&mut state.tab, attempt, class, now, actions);
         }
         if state.is_held_back && winner.is_none() {
             actions.push(Action::HeldBack);
@@ -113,16 +115,17 @@ impl Engine {
             self.notice_hedge(state.ask.model, &attempt, HedgeResult::Lost, actions);
             let heard = reading.filter(|(ordinal, _)| *ordinal == attempt.ordinal);
             let heard = heard.map(|(_, heard)| heard).unwrap_or_default();
-            self.let_go(&mut state.tab, attempt, heard, now, actions);
+            self.let_go(&mut state.tab, attempt, heard, Class::Cancelled, now, actions);
         }
         self.notice_end(&state, outcome, deployment, now, actions);
     }
 
-    /// Another attempt won, or the call ended: what was silent beyond its patience has failed, what was not is let go.
+    /// Another attempt won, or the call ended: what was silent beyond its patience has failed, what was not is let go as `class`.
     pub(super) fn abandon(
         &mut self,
         tab: &mut Tab,
         attempt: Attempt,
+        class: Class,
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
@@ -131,7 +134,7 @@ impl Engine {
             let failure = AttemptFailure::new(Class::Timeout);
             self.charge_failure(tab, attempt, &failure, now, 0, actions);
         } else {
-            self.let_go(tab, attempt, Heard::default(), now, actions);
+            self.let_go(tab, attempt, Heard::default(), class, now, actions);
         }
     }
 
@@ -141,6 +144,7 @@ impl Engine {
         tab: &mut Tab,
         attempt: Attempt,
         heard: Heard,
+        class: Class,
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
@@ -151,7 +155,7 @@ impl Engine {
         self.registry.finish(attempt.in_flight, sample, now);
         self.circuits.release(made.deployment, attempt.leave);
         self.places.on_freed(made.deployment);
-        let failure = AttemptFailure::new(Class::Cancelled);
-        self.notice_attempt(tab.model, made, Some(&failure), bill, actions);
+        let failure = AttemptFailure::new(class);
+        self.notice_attempt(tab.model, made, Some(&failure), false, bill, actions);
     }
 }

@@ -126,7 +126,7 @@ impl Engine {
         let mut tab = Tab::unknown(model);
         match failure {
             Some(failure) if failure.class == Class::Cancelled => {
-                self.let_go(&mut tab, attempt, Heard::default(), now, actions);
+                self.let_go(&mut tab, attempt, Heard::default(), Class::Cancelled, now, actions);
             }
             Some(failure) => self.charge_failure(&mut tab, attempt, failure, now, draw, actions),
             None => {

@@ -1,6 +1,8 @@
 //! Callers in a hurry: a deadline is shared among the attempts, and missing it is nobody's illness.
 
-use outrigger::CallError;
+use std::sync::{Arc, Mutex};
+
+use outrigger::{AttemptRecord, CallError, Notice, Route, wire::Class};
 use sim::Fault;
 use tokio::time::Instant;
 
@@ -32,17 +34,33 @@ async fn silence_leaves_time_for_another_region() {
     }
 }
 
-/// A deadline far below any patience holds to the instant, and several regions had their chance within it.
+/// An attempt as those who watch hear of it: where, how it failed, and whether its place was judged by it.
+fn told(notice: &Notice) -> Option<(Route, Option<Class>, bool)> {
+    match notice {
+        Notice::AttemptEnded { route, class, judged, .. } => Some((route.clone(), *class, *judged)),
+        _ => None,
+    }
+}
+
+/// A deadline far below any patience holds to the instant, and several regions had their chance within it. What it stops is a
+/// timeout to whoever looks, and nobody's fault.
 #[tokio::test(start_paused = true)]
 async fn a_deadline_below_the_patience_holds_to_the_instant() {
     for stream in [false, true] {
-        let harbour = harbour_with(alike(), config, |builder| builder);
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&notices);
+        let watch = move |notice: &Notice| seen.lock().unwrap().push(notice.clone());
+        let harbour = harbour_with(alike(), config, |builder| builder.observer(watch));
         harbour.inject_everywhere(&Fault::Silent);
         let began = Instant::now();
         let error = call_error(harbour.text_within(stream, secs(3)).await.unwrap_err());
         assert!(matches!(error, CallError::DeadlineExceeded { .. }), "{error}");
         assert_eq!(began.elapsed(), secs(3));
         assert!(error.attempts().len() >= 2, "only {} attempts", error.attempts().len());
+        let told = notices.lock().unwrap().iter().filter_map(told).collect::<Vec<_>>();
+        let noted = |record: &AttemptRecord| (record.route.clone(), record.class, false);
+        assert_eq!(told, error.attempts().iter().map(noted).collect::<Vec<_>>(), "one attempt has one class");
+        assert!(told.iter().all(|(_, class, _)| *class == Some(Class::Timeout)), "{told:?}");
         for region in REGIONS {
             assert!(harbour.count(region) <= 1, "silence is not asked twice");
         }

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use outrigger::{Notice, Observer};
+use outrigger::{Notice, Observer, wire::Class};
 use tracing::{error, warn};
 
 use super::trace::{Cordon, Ended, Line, Pick, Said};
@@ -127,13 +127,14 @@ impl Recorder {
 impl Clerk for Recorder {
     fn notice(&self, subject: &Subject, notice: &Notice) {
         match notice {
-            Notice::AttemptEnded { route, class, retry_after, took, first_token, .. } => {
+            Notice::AttemptEnded { route, class, judged, retry_after, took, first_token, .. } => {
                 self.line(Line::Ended(Ended {
                     at_ms: self.at_ms(Instant::now()),
                     provider: route.provider.to_string(),
                     region: route.region.to_string(),
                     model: route.model.to_string(),
-                    class: *class,
+                    // A replay judges by the class.
+                    class: if *judged { *class } else { Some(Class::Cancelled) },
                     ttft_ms: first_token.map(ms),
                     answer_ms: Some(ms(*took)),
                     retry_after_ms: retry_after.map(ms),
