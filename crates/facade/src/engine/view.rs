@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use breaker::State;
 use registry::Explanation;
 
 use super::{Ask, Engine};
@@ -29,7 +30,8 @@ pub struct DeploymentStatus {
     pub breaker: &'static str,
     /// Why it is out beyond its circuits: `credential`, `quota_spent`, `model_missing`.
     pub reason: Option<&'static str>,
-    /// Which circuit that is: `endpoint` or `deployment`.
+    /// Which circuit that is: `endpoint` or `deployment`. Where both are closed, the level of what takes it out: `credential`, or
+    /// `deployment` of a model that is missing.
     pub level: &'static str,
     /// Health, 0 to 100.
     pub health: f64,
@@ -87,17 +89,19 @@ impl Engine {
         let view = self.registry.view(*self.ids.get(number)?, now)?;
         let counters = self.counters.get(number).copied().unwrap_or_default();
         let (state, at_endpoint) = self.circuits.worst(number, now);
+        let out = self.circuits.out(number, now);
+        let lacks_credential = out.is_some_and(|class| class.level() == wire::Level::Credential);
         Some(DeploymentStatus {
             provider: Arc::clone(&route.provider),
             region: Arc::clone(&route.region),
             model: Arc::clone(&route.model),
             breaker: state.as_str(),
-            reason: self
-                .circuits
-                .out(number, now)
-                .map(wire::Class::as_str)
-                .or_else(|| self.circuits.reason(number)),
-            level: if at_endpoint { "endpoint" } else { "deployment" },
+            reason: out.map(wire::Class::as_str).or_else(|| self.circuits.reason(number)),
+            level: match state {
+                State::Closed | State::Disabled if lacks_credential => "credential",
+                _ if at_endpoint => "endpoint",
+                _ => "deployment",
+            },
             health: view.health,
             consecutive_failures: view.consecutive_failures,
             failover_advised: view.failover_advised,

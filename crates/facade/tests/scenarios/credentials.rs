@@ -9,6 +9,12 @@ use sim::{Fault, Region, When, World, WorldBuilder};
 
 use crate::support::*;
 
+/// The level at which the deployment at `region` is out.
+fn level(harbour: &Harbour, region: &str) -> &'static str {
+    let deployments = harbour.client.deployments();
+    deployments.into_iter().find(|at| &*at.region == region).unwrap().level
+}
+
 /// How the deployment of `model` at `region` is out, if it is.
 fn out(harbour: &Harbour, region: &str, model: &str) -> Option<&'static str> {
     let deployments = harbour.client.deployments();
@@ -40,6 +46,10 @@ async fn a_dead_key_is_tried_once_and_costs_nobody_an_answer() {
             }
             assert_eq!(harbour.count("us-east"), 1, "{fault:?}: a dead key was tried again");
             assert_eq!(out(&harbour, "us-east", "gpt-4.1"), Some(reason), "operators see why");
+            assert_eq!(
+                (level(&harbour, "us-east"), level(&harbour, "eu-west")),
+                ("credential", "deployment")
+            );
             assert_eq!(harbour.total(), 301);
             harbour.assert_idle();
         }
