@@ -101,7 +101,7 @@ pub enum CallError {
         attempts: Vec<AttemptRecord>,
     },
     /// All that was tried failed, or the retry budget is empty, or another attempt might have cost more than the call may.
-    #[error("all {} attempts at `{model}` failed{}", attempts.len(), held_back(*max_usd))]
+    #[error("{}{}", exhausted(model, attempts), held_back(*max_usd))]
     #[non_exhaustive]
     Exhausted {
         /// The model.
@@ -112,7 +112,7 @@ pub enum CallError {
         attempts: Vec<AttemptRecord>,
     },
     /// The deadline passed first.
-    #[error("the deadline of the call to `{model}` passed after {} attempts", attempts.len())]
+    #[error("the deadline of the call to `{model}` passed after {}", counted(attempts))]
     #[non_exhaustive]
     DeadlineExceeded {
         /// The model.
@@ -187,6 +187,20 @@ fn significant(usd: f64) -> String {
     match text.split_once('.') {
         Some(_) => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
         None => text,
+    }
+}
+
+fn exhausted(model: &str, attempts: &[AttemptRecord]) -> String {
+    match attempts.len() {
+        1 => format!("the one attempt at `{model}` failed"),
+        count => format!("all {count} attempts at `{model}` failed"),
+    }
+}
+
+fn counted(attempts: &[AttemptRecord]) -> String {
+    match attempts.len() {
+        1 => "1 attempt".to_owned(),
+        count => format!("{count} attempts"),
     }
 }
 
@@ -306,6 +320,7 @@ pub enum ChatError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Route;
 
     /// **A small sum is no nothing.** Fails if sums are told to a millionth, where a short call costs less.
     #[test]
@@ -321,5 +336,21 @@ mod tests {
         }
         assert!(too_dear("m", None, 0.00005).ends_with("held to 0.00005 USD"));
         assert_eq!([0.0, f64::NAN, f64::INFINITY].map(significant), ["0", "NaN", "inf"]);
+    }
+
+    #[test]
+    fn one_attempt_is_not_told_as_several() {
+        let attempts = |count| {
+            let route = Route::new("a", "here", "m");
+            vec![AttemptRecord { route, class: None, status: None, took: Duration::ZERO }; count]
+        };
+        let told = |count| {
+            let (model, attempts) = ("chat".to_owned(), attempts(count));
+            let late = CallError::DeadlineExceeded { model: model.clone(), attempts: attempts.clone() };
+            (late.to_string(), CallError::Exhausted { model, max_usd: None, attempts }.to_string())
+        };
+        assert!(told(1).0.ends_with("passed after 1 attempt") && told(2).0.ends_with("after 2 attempts"));
+        assert_eq!(told(1).1, "the one attempt at `chat` failed");
+        assert_eq!(told(2).1, "all 2 attempts at `chat` failed");
     }
 }
