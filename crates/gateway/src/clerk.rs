@@ -5,11 +5,12 @@
 
 use std::{
     fmt,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use outrigger::{Api, Notice, Observer, Outcome, SpanId, TraceContext};
 
 use crate::{auth::pass::Pass, log::prompt::Prompt, request_id::RequestId, story::Story};
@@ -34,7 +35,7 @@ pub(crate) trait Clerk: Send + Sync {
     fn passed(&self, _beside: &Beside<'_>) {}
 
     /// A connection was told that there is no place for it, and nobody read what it asks.
-    fn turned_away(&self, _waited: Duration) {}
+    fn turned_away(&self, _peer: SocketAddr, _waited: Duration) {}
 }
 
 /// What was asked beside requests to models: the list of them, a path that is not there.
@@ -47,6 +48,8 @@ pub(crate) struct Beside<'a> {
     pub(crate) status: StatusCode,
     /// Of the error that was the answer.
     pub(crate) code: Option<&'static str>,
+    /// Who asked: the other end of its connection.
+    pub(crate) peer: Option<SocketAddr>,
     pub(crate) took: Duration,
 }
 
@@ -55,6 +58,8 @@ pub(crate) struct Beside<'a> {
 pub(crate) struct Subject {
     /// Its name.
     pub(crate) id: HeaderValue,
+    /// The other end of its connection: its caller, or what stands in front of the gateway.
+    pub(crate) peer: Option<SocketAddr>,
     /// The name of its caller's key, once that is known.
     pub(crate) caller: Option<Arc<str>>,
     /// The leave that its key has for it, once it has that.
@@ -65,8 +70,10 @@ pub(crate) struct Subject {
     pub(crate) stream: bool,
     /// The place that its caller asks to be near to.
     pub(crate) region: Option<Arc<str>>,
-    /// Of its body.
-    pub(crate) bytes: usize,
+    /// Of its body; as long as that is not there, what its head says of it.
+    pub(crate) bytes: Option<u64>,
+    /// How long its body took to arrive, or was waited for.
+    pub(crate) body_took: Duration,
     /// What it says to the model; only where the access log is to tell it.
     pub(crate) prompt: Option<Prompt>,
     pub(crate) began: Instant,
@@ -88,21 +95,28 @@ impl Subject {
     /// A request as far as its head tells.
     pub(crate) fn of(api: Api, head: &Parts, began: Instant) -> Self {
         let id = head.extensions.get::<RequestId>();
+        let declared = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         Self {
             id: id.map_or_else(|| HeaderValue::from_static(""), |id| id.0.clone()),
+            peer: head.extensions.get::<Peer>().map(|peer| peer.0),
             caller: None,
             pass: None,
             api,
             model: Arc::from(""),
             stream: false,
             region: head.headers.get("x-outrigger-region").and_then(|name| name.to_str().ok()).map(Arc::from),
-            bytes: 0,
+            bytes: declared.and_then(|length| length.parse().ok()),
+            body_took: Duration::ZERO,
             prompt: None,
             began,
             trace: TraceContext::of(&head.headers).map(|context| Trace { context, parent: None }),
         }
     }
 }
+
+/// The other end of the connection that a request came on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// Marks the answer to a request that had an account.
 #[derive(Clone, Copy, Debug)]
@@ -135,9 +149,9 @@ impl Clerks {
     }
 
     /// Tells of a connection for which there was no place.
-    pub(crate) fn turned_away(&self, waited: Duration) {
+    pub(crate) fn turned_away(&self, peer: SocketAddr, waited: Duration) {
         for clerk in &*self.0 {
-            clerk.turned_away(waited);
+            clerk.turned_away(peer, waited);
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,7 +17,7 @@ use hyper::{body::Incoming, service::Service};
 use hyper_util::service::TowerToHyperService;
 
 use crate::{
-    clerk::{Accounted, Beside, Clerks},
+    clerk::{Accounted, Beside, Clerks, Peer},
     hosts::Hosts,
     request_id::{ANTHROPIC_REQUEST_ID, REQUEST_ID, RequestId, RequestIds},
     routes::{
@@ -59,10 +60,10 @@ impl Entrance {
         }
     }
 
-    /// A connection was told that there is no place for it, after that time.
-    pub(crate) fn turned_away(&self, waited: Duration) {
+    /// A connection of that peer was told that there is no place for it, after that time.
+    pub(crate) fn turned_away(&self, peer: SocketAddr, waited: Duration) {
         if let Some(clerks) = &self.clerks {
-            clerks.turned_away(waited);
+            clerks.turned_away(peer, waited);
         }
     }
 
@@ -73,6 +74,7 @@ impl Entrance {
     ) -> Result<Response, Infallible> {
         let began = Instant::now();
         let id = self.ids.of(request.headers());
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
         let words = Words::of_path(request.uri().path());
         request.extensions_mut().insert(RequestId(id.clone()));
         let asked =
@@ -90,7 +92,7 @@ impl Entrance {
         if let Some((clerks, method, uri)) = asked {
             if response.extensions_mut().remove::<Accounted>().is_none() {
                 let (path, status, took) = (uri.path(), response.status(), began.elapsed());
-                clerks.passed(&Beside { id: &id, method: &method, path, status, code, took });
+                clerks.passed(&Beside { id: &id, method: &method, path, status, code, peer, took });
             }
             stamp_untried(&mut response, began);
             if words == Words::Anthropic {

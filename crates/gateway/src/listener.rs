@@ -37,6 +37,7 @@ use tokio::{
 
 use crate::{
     activity::Activity,
+    clerk::Peer,
     connections::{Connections, Place},
     entrance::Entrance,
     outflow::{Patience, Watched},
@@ -130,11 +131,11 @@ impl Listener {
                 accepted = self.socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => match connections.enter() {
-                    Some(place) => drop(tokio::spawn(connection.clone().serve(stream, place))),
+                Ok((stream, peer)) => match connections.enter() {
+                    Some(place) => drop(tokio::spawn(connection.clone().serve(stream, peer, place))),
                     None => {
                         if let Ok(chair) = Arc::clone(&waiting).try_acquire_owned() {
-                            drop(tokio::spawn(connection.clone().wait(stream, chair)));
+                            drop(tokio::spawn(connection.clone().wait(stream, peer, chair)));
                         }
                     }
                 },
@@ -180,18 +181,18 @@ struct Connection {
 
 impl Connection {
     /// Serves a connection beyond the bound as soon as another one makes room, or tells it that there is none.
-    async fn wait(self, stream: TcpStream, _chair: OwnedSemaphorePermit) {
+    async fn wait(self, stream: TcpStream, peer: SocketAddr, _chair: OwnedSemaphorePermit) {
         let began = Instant::now();
         match timeout(WAIT, self.connections.enter_soon()).await {
-            Ok(Some(place)) => drop(tokio::spawn(self.serve(stream, place))),
+            Ok(Some(place)) => drop(tokio::spawn(self.serve(stream, peer, place))),
             _ => {
-                self.entrance.turned_away(began.elapsed());
+                self.entrance.turned_away(peer, began.elapsed());
                 refusal::tell(stream).await;
             }
         }
     }
 
-    async fn serve(self, stream: TcpStream, _place: Place) {
+    async fn serve(self, stream: TcpStream, peer: SocketAddr, _place: Place) {
         // Without it a small frame waits for the peer's delayed acknowledgement: 40 ms. Where it cannot be set, all else works.
         drop(stream.set_nodelay(true));
         let activity = Arc::<Activity>::default();
@@ -206,6 +207,7 @@ impl Connection {
                 let is_http2 = request.version() > Version::HTTP_11;
                 let turn = activity.begin(is_http2);
                 request.extensions_mut().insert(outflow.clone());
+                request.extensions_mut().insert(Peer(peer));
                 let (entrance, phases) = (Arc::clone(&entrance), phases.clone());
                 async move {
                     let answered = entrance.admit(request).await;

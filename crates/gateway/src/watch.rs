@@ -3,6 +3,7 @@
 //! It must exist before the client, which takes its observers when it is built.
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -91,7 +92,7 @@ impl Clerk for Watch {
         self.metrics.closed(subject, story);
     }
 
-    fn turned_away(&self, _: Duration) {
+    fn turned_away(&self, _: SocketAddr, _: Duration) {
         self.metrics.turned_away();
     }
 }

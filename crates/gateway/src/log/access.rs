@@ -4,11 +4,11 @@
 //! far as a name goes (the model, the path, the request's id), cut to [`LONGEST`]; answers and keys are not at hand here, and prompts only
 //! where somebody asked for them.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use http::StatusCode;
 use outrigger::{Route, TraceContext};
-use tracing::info;
+use tracing::{field::display, info};
 
 use crate::{
     clerk::{Beside, Clerk, Subject},
@@ -37,6 +37,7 @@ impl Clerk for AccessLog {
         info!(
             target: "access",
             id = text(subject.id.as_bytes()),
+            peer = subject.peer.map(display),
             caller = subject.caller.as_deref(),
             api = subject.api.path(),
             trace_id = subject.trace.map(|trace| trace_id(&trace.context)),
@@ -56,6 +57,7 @@ impl Clerk for AccessLog {
             tokens_out = story.usage.map(|usage| usage.output),
             cost_usd = story.cost_usd,
             estimated_usd = Some(story.estimated_usd).filter(|usd| *usd > 0.0),
+            body_ms = ms(subject.body_took),
             total_ms = ms(story.ended.saturating_duration_since(subject.began)),
             first_token_ms = story.first_token.map(ms),
             overhead_ms = ms(story.own_time(subject.began)),
@@ -68,6 +70,7 @@ impl Clerk for AccessLog {
         info!(
             target: "access",
             id = text(beside.id.as_bytes()),
+            peer = beside.peer.map(display),
             method = beside.method.as_str(),
             path = cut(beside.path),
             outcome = if beside.status.is_success() { "ok" } else { "refused" },
@@ -78,9 +81,10 @@ impl Clerk for AccessLog {
         );
     }
 
-    fn turned_away(&self, waited: Duration) {
+    fn turned_away(&self, peer: SocketAddr, waited: Duration) {
         let (status, code) = (StatusCode::SERVICE_UNAVAILABLE.as_u16(), "overloaded");
-        info!(target: "access", outcome = "refused", status, code, total_ms = ms(waited), "request");
+        let peer = display(peer);
+        info!(target: "access", peer, outcome = "refused", status, code, total_ms = ms(waited), "request");
     }
 }
 
@@ -145,16 +149,19 @@ mod tests {
         (story.tried, story.outcome) = (vec![tried], Outcome::Error);
         (story.usage, story.first_token) = (Some(Usage::new(3, 4)), Some(Duration::ZERO));
         (story.cost_usd, story.estimated_usd) = (Some(2.0), 1.0);
+        let peer = SocketAddr::from(([127, 0, 0, 1], 7));
         let context = TraceContext::new([1; 16], SpanId::new([1; 8]).unwrap(), true).unwrap();
         let subject = Subject {
             id: HeaderValue::from_static("x"),
+            peer: Some(peer),
             caller: Some(Arc::from("team-a")),
             pass: None,
             api: Api::Chat,
             model: Arc::from("chat"),
             stream: true,
             region: None,
-            bytes: 7,
+            bytes: Some(7),
+            body_took: Duration::ZERO,
             prompt: Prompt::of(b"{\"prompt\":\"ahoy\"}"),
             began,
             trace: Some(Trace { context, parent: None }),
@@ -169,9 +176,10 @@ mod tests {
                 path: "/x",
                 status,
                 code,
+                peer: Some(peer),
                 took: Duration::ZERO,
             });
-            AccessLog.turned_away(Duration::ZERO);
+            AccessLog.turned_away(peer, Duration::ZERO);
         });
         let (_, section) = README.split_once("\n### The log\n").unwrap();
         let rows = section.lines().skip_while(|line| !line.starts_with("| --- ")).skip(1);

@@ -48,9 +48,10 @@ pub(crate) async fn answer(api: Api, State(gateway): State<Arc<Gateway>>, reques
     // How long a caller takes to send its body is not our time.
     let began = Instant::now();
     let subject = &mut account.subject;
+    subject.body_took = began.saturating_duration_since(subject.began);
     subject.began = began;
     let understood = received.and_then(|(key, body, seat)| {
-        subject.bytes = body.len();
+        subject.bytes = Some(body.len() as u64);
         let words = gateway.tells_prompts.then(|| body.clone());
         let mut request = understand(api, &mut head, body, began)?;
         (subject.model, subject.stream) = (request.model().into(), request.is_stream());

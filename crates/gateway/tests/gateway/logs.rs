@@ -8,12 +8,12 @@ use crate::keys::Made;
 use crate::support::{Gateway, Reply, exchange, post, question, soon};
 
 const CHAT: &str = "/v1/chat/completions";
-const JSON: &[(&str, &str)] = &[("OUTRIGGER_LOG_FORMAT", "json"), ("OUTRIGGER_LOG", "info")];
+pub(crate) const JSON: &[(&str, &str)] = &[("OUTRIGGER_LOG_FORMAT", "json"), ("OUTRIGGER_LOG", "info")];
 
 /// The lines of the access log, once there are as many; the marker request that ends them is left out.
 ///
 /// A request that comes after is told after, on a connection of its own: so what has no line by then has none.
-async fn access(gateway: &Gateway) -> Vec<Value> {
+pub(crate) async fn access(gateway: &Gateway) -> Vec<Value> {
     gateway.get("/v1/models/marker").await;
     let lines = soon(async {
         loop {
@@ -34,11 +34,11 @@ fn all(gateway: &Gateway) -> Vec<Value> {
     gateway.log().lines().map(parsed).collect()
 }
 
-fn text<'a>(line: &'a Value, name: &str) -> &'a str {
+pub(crate) fn text<'a>(line: &'a Value, name: &str) -> &'a str {
     line[name].as_str().unwrap_or_else(|| panic!("no {name} in {line:#}"))
 }
 
-fn everywhere(gateway: &Gateway, fault: &Fault) {
+pub(crate) fn everywhere(gateway: &Gateway, fault: &Fault) {
     for region in ["us-east", "eu-west"] {
         gateway.world().inject(region, fault.clone(), When::always()).unwrap();
     }

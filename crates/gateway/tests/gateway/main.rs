@@ -9,6 +9,7 @@
     reason = "helpers of tests fail as tests do; the configuration excuses only the tests themselves"
 )]
 
+mod access;
 mod beginnings;
 mod bounds;
 mod budgets;
