@@ -50,7 +50,19 @@ pub(crate) fn run(workspace: &Workspace, length: Length) -> Result<(), Failure> 
     fleet::run_against(workspace, &clients::built_program(workspace))?;
     deploy::run(workspace)?;
     // What is behind a feature is not among the tests of the workspace; all else of it is built as for those.
-    cargo(&["test", "--workspace", "--features", "outrigger-gateway/otel", "--test", "gateway", "traces::"])?;
+    cargo(&[
+        "test",
+        "--workspace",
+        "--features",
+        "outrigger-gateway/otel",
+        "--bin",
+        "outrigger",
+        "--test",
+        "gateway",
+        "--",
+        "traces::",
+        "otel::",
+    ])?;
     tests(workspace, length)
 }
 

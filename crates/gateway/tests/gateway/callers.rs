@@ -1,10 +1,12 @@
 //! What callers get: answers with where they came from, models, and what their headers ask for.
 
+use std::time::Duration;
+
 use http::{HeaderMap, StatusCode};
-use sim::{Fault, LAST_WORD, Step, When};
+use sim::{Fault, LAST_WORD, Region, Server, Step, When, World, WorldBuilder};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::support::{Gateway, post, question, send, soon};
+use crate::support::{Gateway, file, outrigger, post, question, send, soon, two_regions};
 
 #[tokio::test]
 async fn an_answer_says_where_it_came_from() {
@@ -87,7 +89,7 @@ async fn only_the_named_headers_cross() {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     let gateway = Gateway::start("").await;
     let head = "HTTP/1.1 200 OK\nset-cookie: a=b\nx-internal: 1\nx-ratelimit-remaining-requests: 7\nx-request-id: theirs\n\
-                content-type: application/json";
+                openai-processing-ms: 12\ncontent-type: application/json";
     let pairs = head.lines().skip(1).map(|line| line.split_once(": ").unwrap());
     let headers =
         pairs.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect::<HeaderMap>();
@@ -104,6 +106,7 @@ async fn only_the_named_headers_cross() {
         assert_eq!(reply.header(name), None, "{name}");
     }
     assert_eq!(reply.header("x-ratelimit-remaining-requests"), Some("7"));
+    assert_eq!(reply.header("openai-processing-ms"), Some("12"));
     assert_eq!(reply.header("x-outrigger-upstream-request-id"), Some("theirs"));
     assert_ne!(reply.header("x-request-id"), Some("theirs"));
     let received = &gateway.world().received("us-east").unwrap()[0].headers;
@@ -114,6 +117,67 @@ async fn only_the_named_headers_cross() {
     for name in ["cookie", "api-key", "x-api-key", "x-other"] {
         assert_eq!(received.get(name), None, "{name}");
     }
+}
+
+/// **What the file names crosses too**, and nothing beside it. Fails if `forward_headers` is read and not obeyed.
+#[tokio::test]
+async fn a_header_that_the_provider_is_to_get_crosses() {
+    let server = Server::start(two_regions()).await.unwrap();
+    let named = "api_key = \"sk-secret\"\nforward_headers = [\"x-tenant\"]\n";
+    let text = Gateway::text(&server).replace("api_key = \"sk-secret\"\n", named);
+    let gateway = Gateway::reading(outrigger(), server, &file(&text)).await;
+    assert_eq!(gateway.ask("x-tenant: blue\r\nx-other: 1\r\n").await.status, 200);
+    let received = &gateway.world().received("us-east").unwrap()[0].headers;
+    assert_eq!(received["x-tenant"], "blue");
+    assert_eq!(received.get("x-other"), None);
+}
+
+/// **Who retries by itself is not retried for.** An SDK's second try gets one attempt and its free failover, its first all that there are. Fails if the header
+/// is not heard, or its 0 is.
+#[tokio::test]
+async fn an_sdks_own_retry_gets_one_attempt_and_its_failover() {
+    let quick = |name| Region::new(name).latency(Duration::from_millis(2));
+    let regions = ["us-east", "eu-west", "ap-south"].map(quick);
+    let world = regions.into_iter().fold(World::builder().seed(7), WorldBuilder::region).build().unwrap();
+    let gateway = Gateway::before(world, "").await;
+    for region in ["us-east", "eu-west", "ap-south"] {
+        gateway.world().inject(region, Fault::Reset, When::always()).unwrap();
+    }
+    for (count, attempts) in [("1", "2"), ("0", "4"), ("2", "2")] {
+        let reply = gateway.ask(&format!("x-stainless-retry-count: {count}\r\n")).await;
+        assert_eq!((reply.status, reply.header("x-outrigger-attempts")), (502, Some(attempts)), "{count}");
+    }
+}
+
+/// **A session stays where it is**, one here and another there, asked in turn. Fails if the header is not heard: then all go to the preferred region.
+#[tokio::test]
+async fn a_session_keeps_its_region() {
+    let alike = |name| Region::new(name).latency(Duration::from_millis(20));
+    let world = World::builder().seed(7).region(alike("us-east")).region(alike("eu-west")).build().unwrap();
+    let gateway = Gateway::before(world, "").await;
+    let place = async |session: usize| {
+        let reply = gateway.ask(&format!("x-outrigger-session: {session}\r\n")).await;
+        reply.header("x-outrigger-region").unwrap().to_owned()
+    };
+    soon(async {
+        // A busy machine may make one of them look slow for a while: then sessions move.
+        loop {
+            let mut places = Vec::new();
+            for session in 0..12 {
+                places.push(place(session).await);
+            }
+            let at = |region: &str| places.iter().position(|place| place == region);
+            let (Some(here), Some(there)) = (at("us-east"), at("eu-west")) else { continue };
+            let mut stay = true;
+            for _ in 0..4 {
+                stay &= place(here).await == "us-east" && place(there).await == "eu-west";
+            }
+            if stay {
+                return;
+            }
+        }
+    })
+    .await;
 }
 
 /// **A hang-up is heard.** Fails if a plain request outlives its caller, upstream or in its place here.
@@ -205,7 +269,7 @@ async fn an_exhausted_request_tells_what_was_tried() {
 async fn limited_everywhere_is_a_429_with_the_soonest_wait() {
     let gateway = Gateway::start("").await;
     for (region, seconds) in [("us-east", 40), ("eu-west", 20)] {
-        let wait = Some(std::time::Duration::from_secs(seconds));
+        let wait = Some(Duration::from_secs(seconds));
         gateway.world().inject(region, Fault::RateLimit { retry_after: wait }, When::always()).unwrap();
     }
     let reply = gateway.ask("").await;
@@ -219,7 +283,7 @@ async fn limited_everywhere_is_a_429_with_the_soonest_wait() {
 async fn a_wait_that_no_sdk_honours_is_said_to_be_hopeless() {
     let gateway = Gateway::start("").await;
     for region in ["us-east", "eu-west"] {
-        let wait = Some(std::time::Duration::from_secs(600));
+        let wait = Some(Duration::from_secs(600));
         gateway.world().inject(region, Fault::RateLimit { retry_after: wait }, When::always()).unwrap();
     }
     let reply = gateway.ask("").await;

@@ -245,6 +245,44 @@ async fn events_tell_what_changes_as_it_changes() {
     until("event: failover\ndata: {").await;
 }
 
+/// **What an operator should hear of is told**: that a place had better be asked later, and that another is out until somebody acts. Fails if one of
+/// them is told to nobody, or without its place.
+#[tokio::test]
+async fn events_tell_of_advice_and_of_a_place_that_is_out() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let gateway = Gateway::start("").await;
+    let mut stream = tokio::net::TcpStream::connect(gateway.admin).await.unwrap();
+    stream.write_all(b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut bytes = Vec::new();
+    let mut next = async |name: &str| {
+        let begin = format!("event: {name}\ndata: ");
+        loop {
+            let text = String::from_utf8_lossy(&bytes);
+            let data = text.split_once(&begin).and_then(|(_, rest)| Some(rest.split_once("\n\n")?.0));
+            if let Some(data) = data {
+                return serde_json::from_str::<serde_json::Value>(data).unwrap();
+            }
+            assert_ne!(crate::support::soon(stream.read_buf(&mut bytes)).await.unwrap(), 0);
+        }
+    };
+    // With another place at hand a call would leave this one at the first failure.
+    gateway.operate("POST", "/cordon", "{\"provider\":\"holysheep\",\"region\":\"eu-west\"}").await;
+    gateway.world().inject("us-east", Fault::Reset, When::always()).unwrap();
+    for _ in 0..3 {
+        assert_eq!(gateway.ask("").await.status, 502);
+    }
+    let advice = next("failover_advised").await;
+    gateway.operate("DELETE", "/cordon", "").await;
+    gateway.world().inject("eu-west", Fault::BadKey, When::always()).unwrap();
+    assert_ne!(gateway.ask("x-outrigger-region: eu-west\r\n").await.status, 200);
+    let out = next("taken_out").await;
+    assert_eq!((&out["class"], &out["back_in_s"]), (&"credential".into(), &serde_json::Value::Null));
+    for (told, region) in [(&advice, "us-east"), (&out, "eu-west")] {
+        let place = [&told["provider"], &told["region"], &told["model"]];
+        assert_eq!(place, ["holysheep", region, "gpt-4.1"], "{told:#}");
+    }
+}
+
 /// **Who comes after the failover sees it**, with its reason, its time and its number, and hears what follows. Fails if events are told
 /// to those alone who listen while they happen.
 #[tokio::test]
