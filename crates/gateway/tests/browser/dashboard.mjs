@@ -78,11 +78,12 @@ async function keyed() {
   return {
     gateway,
     simulator,
-    async ask() {
+    /** Asks, by default what can be answered. */
+    async ask(messages = [{ role: "user", content: "ahoy" }], status = 200) {
       const headers = { "content-type": "application/json", authorization: `Bearer ${one.key}` };
-      const body = JSON.stringify({ model: "chat", messages: [{ role: "user", content: "ahoy" }] });
+      const body = JSON.stringify({ model: "chat", messages });
       const answer = await fetch(`${gateway.listen}/v1/chat/completions`, { method: "POST", headers, body });
-      check(answer.ok, `the call is answered: ${await answer.text()}`);
+      check(answer.status === status, `the call gets ${status}: ${await answer.text()}`);
     },
     async end() {
       await gateway.end();
@@ -128,6 +129,21 @@ const tests = {
     await close();
     await end();
     check(seen.complaints.length === 0, `the console is silent: ${seen.complaints.join("; ")}`);
+  },
+
+  async "a fault of a caller's own is no failure"({ chromium }) {
+    const { gateway, simulator, ask, end } = await keyed();
+    await ask();
+    await ask([], 400);
+    const { page, close } = await open(chromium, gateway.admin);
+    await until(page, "both are told", () => document.querySelector("#failed-note").textContent.endsWith("1 refused"));
+    const tile = () => page.locator("#failed").evaluate((node) => [node.textContent, node.dataset.state].join(" "));
+    check((await tile()) === "0 closed" && (await page.textContent("#ok-note")).startsWith("100 %"), `nothing failed: ${await tile()}, ${await page.textContent("#ok-note")}`);
+    for (const region of ["us-east", "eu-west", "ap-southeast"]) await chaos(simulator, { region, fault: "overloaded", for: "5m" });
+    await ask(undefined, 502);
+    await until(page, "one failed", () => document.querySelector("#failed").textContent === "1" && document.querySelector("#failed").dataset.state === "open");
+    await close();
+    await end();
   },
 
   async "who opens the page after an incident sees what happened"({ chromium }) {
