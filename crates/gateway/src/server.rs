@@ -1,6 +1,6 @@
 //! The running gateway: both listeners, from their binding to the end of the last answer.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use outrigger::Client;
 use sim::World;
@@ -27,6 +27,9 @@ use crate::{
 
 /// Connections of operators at once: their own bound, so that callers cannot keep them out.
 const OPERATORS: u32 = 256;
+
+/// In a hurry, what is cut off has so long to be told and logged.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// What a gateway is started with beside its settings.
 pub(crate) struct Parts {
@@ -114,6 +117,15 @@ pub(crate) struct StartError {
     error: io::Error,
 }
 
+/// How a gateway ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// Requests that were cut off.
+    pub(crate) cut_off: u64,
+    /// Whether it was told to hurry.
+    pub(crate) hurried: bool,
+}
+
 /// A gateway that serves.
 ///
 /// # Drop
@@ -145,21 +157,33 @@ impl Running {
         format!("http://{}", self.admin)
     }
 
-    /// Takes nothing new on, lets what runs finish for as long as the settings give it, breaks off the rest, and returns when
-    /// nothing is left running: how many requests were cut off.
-    pub(crate) async fn shutdown(self) -> u64 {
+    /// Takes nothing new on, lets what runs finish for as long as the settings give it or until `hurry` comes, breaks off the
+    /// rest, and returns when nothing is left running; in a hurry, soon.
+    pub(crate) async fn shutdown(self, hurry: impl Future<Output = ()>) -> Ended {
         self.control.advance(Phase::Draining);
         let mut finished =
             std::pin::pin!(async { tokio::join!(finish(self.callers), self.client.shutdown()) });
-        let in_time = tokio::time::timeout(self.live.settings().drain, &mut finished).await;
-        let cut_off = if in_time.is_ok() { 0 } else { self.live.load.under_way() };
+        let hurried = tokio::select! {
+            biased;
+            _ = &mut finished => {
+                self.control.advance(Phase::Over);
+                finish(self.operators).await;
+                return Ended::default();
+            }
+            () = hurry => true,
+            () = tokio::time::sleep(self.live.settings().drain) => false,
+        };
+        let cut_off = self.live.load.under_way();
         self.control.advance(Phase::Over);
-        if in_time.is_err() {
-            // Every connection ends by itself now, those that cannot finish included.
-            finished.await;
+        // Every connection ends by itself now, those that cannot finish included.
+        let gone = async { tokio::join!(finished, finish(self.operators)) };
+        if hurried {
+            // Who is in a hurry waits for what ends at once, and not for a caller that takes nothing.
+            drop(tokio::time::timeout(LAST_WORDS, gone).await);
+        } else {
+            gone.await;
         }
-        finish(self.operators).await;
-        cut_off
+        Ended { cut_off, hurried }
     }
 }
 
@@ -172,8 +196,6 @@ async fn finish(listener: JoinHandle<Arc<Connections>>) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use outrigger::{
         Config,
         config::{Model, Provider, Target},
@@ -237,7 +259,8 @@ mod tests {
         while regions.world().count("here").unwrap() < 2 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(running.shutdown().await, 2);
+        let ended = running.shutdown(std::future::pending()).await;
+        assert_eq!(ended, Ended { cut_off: 2, hurried: false });
         for (caller, status) in [(&mut stream, "\"draining\""), (&mut plain, " 503 ")] {
             let mut told = Vec::new();
             drop(caller.read_to_end(&mut told).await);

@@ -28,7 +28,7 @@ use crate::{
     log::{self, access::AccessLog, beside, changes},
     reload::{self, Read, Reloader, Source},
     replay::Recorder,
-    server::{self, Parts, Running},
+    server::{self, Ended, Parts},
     settings::Settings,
     signals::{HangUps, Signals},
     supervisor::Supervisor,
@@ -179,22 +179,13 @@ async fn serve(
     drop(tokio::spawn(supervisor.clone().feed_watchdog()));
     signals.next().await;
     supervisor.stopping(running.live().settings().drain);
-    let (code, cut_off) = stop(running, &mut signals).await;
+    info!("draining; a second signal ends it at once");
+    let Ended { cut_off, hurried } = running.shutdown(signals.next()).await;
     sharing.end(signals.next()).await;
     if let Some(tracing) = tracing {
         // The last spans leave on the runtime, so who waits for them must not be of it.
         tokio::task::spawn_blocking(move || tracing.finish()).await?;
     }
     info!(cut_off, "stopped");
-    Ok(code)
-}
-
-/// Lets what runs finish, and says how many requests were cut off. A second signal ends it at once, and that counts as a failure.
-async fn stop(running: Running, signals: &mut Signals) -> (ExitCode, u64) {
-    info!("draining; a second signal ends it at once");
-    let live = Arc::clone(running.live());
-    tokio::select! {
-        cut_off = running.shutdown() => (ExitCode::SUCCESS, cut_off),
-        () = signals.next() => (ExitCode::FAILURE, live.load.under_way()),
-    }
+    Ok(if hurried { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

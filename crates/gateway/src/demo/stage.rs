@@ -146,10 +146,7 @@ chaos   curl {admin}/chaos -d '{{"region": "us-east", "fault": "reset", "for": "
 
     /// Ends all that serves. A signal does not wait for it.
     pub(super) async fn strike(self, signals: &mut Signals) {
-        tokio::select! {
-            _ = self.running.shutdown() => {}
-            () = signals.next() => {}
-        }
+        self.running.shutdown(signals.next()).await;
         self.regions.shutdown().await;
         self.naive_regions.shutdown().await;
     }

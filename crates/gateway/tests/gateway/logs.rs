@@ -140,7 +140,7 @@ async fn a_plain_request_that_the_end_cuts_off_is_an_error() {
 #[tokio::test]
 async fn the_end_of_the_log_says_what_was_cut_off() {
     for (kept, signals) in [(0, 1), (2, 1), (2, 2)] {
-        let drain = if signals == 1 { "50ms" } else { "1h" };
+        let drain = if kept > 0 && signals == 1 { "50ms" } else { "1h" };
         let mut gateway = Gateway::in_environment(JSON, &format!("[server]\ndrain = \"{drain}\"")).await;
         assert_eq!(gateway.ask("").await.status, 200);
         everywhere(&gateway, &Fault::Stall { after: 3 });
