@@ -22,13 +22,13 @@ use crate::{
     clerk::Clerk,
     descriptors,
     file::File,
-    fleet::{Ears, Fleet},
+    fleet::{Ears, Fleet, Sharing},
     ledger::Ledger,
     load::Load,
     log::{self, access::AccessLog, beside, changes},
     reload::{self, Read, Reloader, Source},
     replay::Recorder,
-    server::{self, Ended, Parts},
+    server::{self, Ended, Parts, Running},
     settings::Settings,
     signals::{HangUps, Signals},
     supervisor::Supervisor,
@@ -179,6 +179,16 @@ async fn serve(
     drop(tokio::spawn(supervisor.clone().feed_watchdog()));
     signals.next().await;
     supervisor.stopping(running.live().settings().drain);
+    stop(running, sharing, tracing, signals).await
+}
+
+/// Lets what runs finish and tells the last of it. A second signal ends it at once, and that counts as a failure.
+async fn stop(
+    running: Running,
+    sharing: Sharing,
+    tracing: Option<Arc<Tracing>>,
+    mut signals: Signals,
+) -> Result<ExitCode, Failed> {
     info!("draining; a second signal ends it at once");
     let Ended { cut_off, hurried } = running.shutdown(signals.next()).await;
     sharing.end(signals.next()).await;

@@ -39,7 +39,7 @@ use tokio::sync::watch;
 
 use self::{board::Board, identity::Identity};
 pub(crate) use self::{
-    exchange::{Finding, probe},
+    exchange::{Finding, Sharing, probe},
     settings::{FleetSettings, faults},
 };
 use crate::{
