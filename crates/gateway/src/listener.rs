@@ -229,6 +229,7 @@ impl Connection {
             tokio::select! {
                 () = said_nothing(&activity, header_timeout) => {}
                 () = async { self.phases.reached(Phase::Over).await; sleep(LAST_FRAMES).await } => {}
+                () = self.phases.reached(Phase::Gone) => {}
             }
         });
         let is_to_go = async {

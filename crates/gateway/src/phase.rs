@@ -11,8 +11,10 @@ pub(crate) enum Phase {
     Serving,
     /// Nothing new is taken on; what runs may finish.
     Draining,
-    /// The time to finish is over.
+    /// The time to finish is over: what runs says so, and ends.
     Over,
+    /// Nobody is waited for any more, not even who has yet to hear that it is over.
+    Gone,
 }
 
 /// Reads the phase, and waits for it. Cheap to clone.

@@ -1,6 +1,6 @@
 //! The running gateway: both listeners, from their binding to the end of the last answer.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use outrigger::Client;
 use sim::World;
@@ -28,8 +28,8 @@ use crate::{
 /// Connections of operators at once: their own bound, so that callers cannot keep them out.
 const OPERATORS: u32 = 256;
 
-/// In a hurry, what is cut off has so long to be told and logged.
-const LAST_WORDS: Duration = Duration::from_millis(250);
+/// In a hurry, callers have so long to take what they are told last.
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// What a gateway is started with beside its settings.
 pub(crate) struct Parts {
@@ -160,28 +160,35 @@ impl Running {
     /// Takes nothing new on, lets what runs finish for as long as the settings give it or until `hurry` comes, breaks off the
     /// rest, and returns when nothing is left running; in a hurry, soon.
     pub(crate) async fn shutdown(self, hurry: impl Future<Output = ()>) -> Ended {
+        let (mut hurry, mut hurried) = (pin!(hurry), false);
+        let mut finished = pin!(async { tokio::join!(finish(self.callers), self.client.shutdown()) });
         self.control.advance(Phase::Draining);
-        let mut finished =
-            std::pin::pin!(async { tokio::join!(finish(self.callers), self.client.shutdown()) });
-        let hurried = tokio::select! {
+        let in_time = tokio::select! {
             biased;
-            _ = &mut finished => {
-                self.control.advance(Phase::Over);
-                finish(self.operators).await;
-                return Ended::default();
-            }
-            () = hurry => true,
+            _ = &mut finished => true,
             () = tokio::time::sleep(self.live.settings().drain) => false,
+            () = &mut hurry => { hurried = true; false }
         };
-        let cut_off = self.live.load.under_way();
+        let cut_off = if in_time { 0 } else { self.live.load.under_way() };
         self.control.advance(Phase::Over);
         // Every connection ends by itself now, those that cannot finish included.
-        let gone = async { tokio::join!(finished, finish(self.operators)) };
-        if hurried {
-            // Who is in a hurry waits for what ends at once, and not for a caller that takes nothing.
+        let mut gone = pin!(async {
+            if !in_time {
+                finished.await;
+            }
+            finish(self.operators).await;
+        });
+        if !hurried {
+            tokio::select! {
+                biased;
+                () = &mut gone => return Ended { cut_off, hurried },
+                () = hurry => hurried = true,
+            }
+        }
+        if tokio::time::timeout(LAST_WORDS, &mut gone).await.is_err() {
+            // What still runs is ended here, so that the log and the books have it.
+            self.control.advance(Phase::Gone);
             drop(tokio::time::timeout(LAST_WORDS, gone).await);
-        } else {
-            gone.await;
         }
         Ended { cut_off, hurried }
     }

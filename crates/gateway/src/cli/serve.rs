@@ -191,11 +191,25 @@ async fn stop(
 ) -> Result<ExitCode, Failed> {
     info!("draining; a second signal ends it at once");
     let Ended { cut_off, hurried } = running.shutdown(signals.next()).await;
-    sharing.end(signals.next()).await;
-    if let Some(tracing) = tracing {
-        // The last spans leave on the runtime, so who waits for them must not be of it.
-        tokio::task::spawn_blocking(move || tracing.finish()).await?;
-    }
+    let told = async {
+        sharing.end().await;
+        if let Some(tracing) = tracing {
+            // The last spans leave on the runtime, so who waits for them must not be of it.
+            tokio::task::spawn_blocking(move || tracing.finish()).await?;
+        }
+        Ok::<(), Failed>(())
+    };
+    let hurry = async {
+        if hurried {
+            tokio::time::sleep(server::LAST_WORDS).await;
+        } else {
+            signals.next().await;
+        }
+    };
+    let hurried = tokio::select! {
+        done = told => done.map(|()| hurried)?,
+        () = hurry => true,
+    };
     info!(cut_off, "stopped");
     Ok(if hurried { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

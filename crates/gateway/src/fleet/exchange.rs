@@ -49,14 +49,11 @@ pub(crate) struct Sharing {
 }
 
 impl Sharing {
-    /// Tells the others the last, which takes as long as one exchange at most, or until `hurry` comes.
-    pub(crate) async fn end(self, hurry: impl Future<Output = ()>) {
+    /// Tells the others the last, which takes as long as two exchanges at most.
+    pub(crate) async fn end(self) {
         drop(self.leave);
-        tokio::select! {
-            // A task that is gone has nothing more to tell.
-            _ = self.task => {}
-            () = hurry => {}
-        }
+        // A task that is gone has nothing more to tell.
+        drop(self.task.await);
     }
 }
 

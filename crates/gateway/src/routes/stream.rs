@@ -66,7 +66,8 @@ impl Way {
 /// The body of a streamed answer.
 ///
 /// # Drop
-/// Cancels the upstream request, and gives the caller's place back.
+/// Cancels the upstream request, and gives the caller's place back. When the time to finish is over, it is that which ends it, and not the
+/// caller.
 pub(crate) struct StreamBody {
     state: State,
     is_events: bool,
@@ -138,6 +139,14 @@ impl StreamBody {
     }
 }
 
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        if let (true, State::Flowing(stream)) = (self.over.is_reached(), &mut self.state) {
+            stream.cut_off();
+        }
+    }
+}
+
 fn is_event_stream(headers: &HeaderMap) -> bool {
     let essence =
         |value: &[u8]| value.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"));
@@ -157,8 +166,12 @@ impl Over {
         Self { phases: phases.clone(), reached: Box::pin(phases.reached(Phase::Over)), joined: None }
     }
 
+    fn is_reached(&self) -> bool {
+        self.phases.now() >= Phase::Over
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.phases.now() == Phase::Over {
+        if self.is_reached() {
             return Poll::Ready(());
         }
         if self.joined.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {

@@ -157,6 +157,11 @@ async fn the_end_of_the_log_says_what_was_cut_off() {
             gateway.terminate();
         }
         assert_eq!(soon(gateway.child.wait()).await.unwrap().success(), signals == 1);
+        for stream in &mut callers {
+            let mut told = String::new();
+            drop(soon(stream.read_to_string(&mut told)).await);
+            assert!(told.contains("\"draining\""), "{told}");
+        }
         let line = soon(async {
             loop {
                 let log = gateway.log();
@@ -169,6 +174,8 @@ async fn the_end_of_the_log_says_what_was_cut_off() {
         })
         .await;
         assert_eq!(line["cut_off"], kept, "{line:#}");
+        let is_cut_off = |line: &&Value| line["code"] == "draining" && line["outcome"] == "truncated";
+        assert_eq!(all(&gateway).iter().filter(is_cut_off).count(), kept);
     }
 }
 
