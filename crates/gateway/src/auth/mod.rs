@@ -35,7 +35,7 @@ use self::{
 };
 use crate::{ledger::Ledger, routes::error::ApiError};
 
-/// The callers' keys of a running gateway. They may change while it runs ([`swap`](Self::swap)).
+/// The callers' keys of a running gateway. They may change while it runs ([`swap_with`](Self::swap_with)).
 #[derive(Debug)]
 pub(crate) struct Keys {
     keys: RwLock<Arc<[Arc<Key>]>>,
@@ -64,8 +64,7 @@ impl Keys {
         Self { keys: RwLock::new(Key::all(entries, &[])), spent }
     }
 
-    /// Puts these keys in place of those there are: [`swap_with`](Self::swap_with) nothing beside. A key whose name stays keeps what is known of it: what it has used of its
-    /// minute and what its calls on their way hold; so rotating a secret gives nobody a fresh minute.
+    /// Puts these keys in place of those there are, and does nothing beside.
     #[cfg(test)]
     pub(crate) fn swap(&self, entries: Entries) {
         let Ok(()) = self.swap_with(entries, || Ok::<_, std::convert::Infallible>(()));
@@ -73,6 +72,9 @@ impl Keys {
 
     /// Does something that goes with these keys, and puts them in place of those there are once that is done: nobody is looked up in
     /// between, so no key meets what belongs to another file's. Where it cannot be done, the keys stay.
+    ///
+    /// A key whose name stays keeps what is known of it: what it has used of its minute and what its calls on their way hold. So rotating
+    /// a secret gives nobody a fresh minute.
     ///
     /// # Errors
     /// Those of `act`.
@@ -88,17 +90,22 @@ impl Keys {
         Ok(())
     }
 
-    /// The key as it is now, if it still is: a request may take long to come in, and goes by the file that holds once it is here.
+    /// Whose request this is now: it may take long to come in, and goes by the file that holds once it is here. Where the keys have
+    /// changed since it was `found`, it is looked up again by what it shows: a name stays when its secret is replaced.
     ///
     /// # Errors
-    /// 401 where the key was taken out meanwhile.
-    pub(crate) fn still(&self, key: Arc<Key>) -> Result<Arc<Key>, ApiError> {
+    /// Those of [`find`](Self::find).
+    pub(crate) fn still(
+        &self,
+        found: Option<Arc<Key>>,
+        headers: &HeaderMap,
+    ) -> Result<Option<Arc<Key>>, ApiError> {
         let keys = self.all();
-        if keys.is_empty() {
-            return Ok(key);
-        }
-        let now = keys.iter().find(|now| now.name == key.name);
-        now.cloned().ok_or_else(|| unauthorized("the key was taken out while the request came in"))
+        let holds = match &found {
+            Some(key) => keys.iter().any(|now| Arc::ptr_eq(now, key)),
+            None => keys.is_empty(),
+        };
+        if holds { Ok(found) } else { self.find(headers) }
     }
 
     /// What each key has used of its minute and holds, for other replicas to know; those that used nothing are left out.

@@ -52,12 +52,13 @@ pub(crate) async fn answer(api: Api, State(gateway): State<Arc<Gateway>>, reques
     subject.began = began;
     let understood = received.and_then(|(key, body, seat)| {
         subject.bytes = Some(body.len() as u64);
+        let key = gateway.keys.still(key, &head.headers)?;
+        subject.caller = key.as_ref().map(|key| Arc::clone(key.name()));
         let words = gateway.tells_prompts.then(|| body.clone());
         let mut request = understand(api, &mut head, body, began)?;
         (subject.model, subject.stream) = (request.model().into(), request.is_stream());
         subject.prompt = words.and_then(|body| Prompt::of(&body));
         if let Some(key) = key {
-            let key = gateway.keys.still(key)?;
             key.allow(request.model())?;
             let now = (began, SystemTime::now());
             let pass = gateway.keys.enter(&key, &request, &gateway.client, now)?;

@@ -14,7 +14,7 @@ use tokio::{
 use crate::{
     keys::Made,
     reload::{Deck, callers},
-    support::{post, question, soon},
+    support::{Reply, post, question, soon},
 };
 
 /// **Callers' keys change with it.** One that is added opens, one that is taken out does not, and one that stays never fails.
@@ -68,41 +68,73 @@ async fn keys_are_rotated_while_callers_ask_without_a_pause() {
     }
 }
 
-/// **A request goes by the file that holds when it is here.** Its key was known before its body came, and has fewer models now, or is
-/// gone. Fails if what a key may ask is looked up in the file that its head came under: then a model that is new is open to a key that
-/// was never to have it.
+/// A request whose head is here and known, and the body that it still has to send.
+async fn half_sent(deck: &Deck, headers: &str, body: &str) -> (TcpStream, String) {
+    let request = post("/v1/chat/completions", headers, body);
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    let mut connection = TcpStream::connect(deck.gateway.listen).await.unwrap();
+    // Whoever is told to go on is known.
+    let head = format!("{head}\r\nexpect: 100-continue\r\n\r\n");
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut told = vec![0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    soon(connection.read_exact(&mut told)).await.unwrap();
+    assert!(told.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&told));
+    (connection, body.to_owned())
+}
+
+/// Sends the rest, and reads what comes of it.
+async fn rest_of((mut connection, body): (TcpStream, String)) -> Reply {
+    connection.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    soon(connection.read_to_end(&mut answer)).await.unwrap();
+    Reply::of(&answer)
+}
+
+/// Reads the file that there is now.
+async fn reload(deck: &Deck, text: &str) {
+    deck.replace(text);
+    assert_eq!(deck.gateway.operate("POST", "/reload", "").await.status, 200);
+}
+
+/// Attempts, wherever.
+fn asked(deck: &Deck) -> u64 {
+    ["us-east", "eu-west"].map(|region| deck.gateway.world().count(region).unwrap()).into_iter().sum()
+}
+
+/// **A request goes by the file that holds when it is here.** Its key was known before its body came, and has fewer models now, is
+/// gone, or has another secret. Fails if what a key may ask is looked up in the file that its head came under: then a model that is new
+/// is open to a key that was never to have it; or if it is looked up by its name alone: then a secret that was replaced still opens.
 #[tokio::test]
 async fn a_request_that_comes_in_slowly_goes_by_the_keys_of_now() {
     let (narrowed, gone) = (Made::new("narrowed", "").await, Made::new("gone", "").await);
-    let deck = Deck::new(&format!("{}{}", narrowed.entry, gone.entry)).await;
+    let (leaked, fresh) = (Made::new("rotated", "").await, Made::new("rotated", "").await);
+    let deck = Deck::new(&format!("{}{}{}", narrowed.entry, gone.entry, leaked.entry)).await;
     let body = question(false).replace("\"chat\"", "\"secret\"");
     let mut waiting = Vec::new();
-    for made in [&narrowed, &gone] {
-        let request = post("/v1/chat/completions", &made.bearer(), &body);
-        let (head, body) = request.split_once("\r\n\r\n").unwrap();
-        let mut connection = TcpStream::connect(deck.gateway.listen).await.unwrap();
-        // Whoever is told to go on is known.
-        let head = format!("{head}\r\nexpect: 100-continue\r\n\r\n");
-        connection.write_all(head.as_bytes()).await.unwrap();
-        let mut told = vec![0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
-        soon(connection.read_exact(&mut told)).await.unwrap();
-        assert!(told.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&told));
-        waiting.push((connection, body.to_owned()));
+    for made in [&narrowed, &gone, &leaked] {
+        waiting.push(half_sent(&deck, &made.bearer(), &body).await);
     }
     let fewer = format!("{}models = [\"chat\"]\n", narrowed.entry);
-    deck.replace(&deck.with("secret").replace(&narrowed.entry, &fewer).replace(&gone.entry, ""));
-    assert_eq!(deck.gateway.operate("POST", "/reload", "").await.status, 200);
-    for ((mut connection, body), status) in waiting.into_iter().zip(["403", "401"]) {
-        connection.write_all(body.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        soon(connection.read_to_end(&mut answer)).await.unwrap();
-        let answer = String::from_utf8_lossy(&answer);
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    let text = deck.with("secret").replace(&narrowed.entry, &fewer).replace(&gone.entry, "");
+    reload(&deck, &text.replace(&leaked.entry, &fresh.entry)).await;
+    for (half, status) in waiting.into_iter().zip([403, 401, 401]) {
+        let reply = rest_of(half).await;
+        assert_eq!(reply.status, status, "{}", reply.text());
     }
-    assert_eq!(
-        deck.gateway.world().count("us-east").unwrap() + deck.gateway.world().count("eu-west").unwrap(),
-        0
-    );
+    assert_eq!(asked(&deck), 0);
+}
+
+/// **Keys hold for what was on its way when they came.** Fails if a request that began while everyone might come in needs no key.
+#[tokio::test]
+async fn a_request_that_began_before_there_were_keys_needs_one() {
+    let made = Made::new("first", "").await;
+    let deck = Deck::new("").await;
+    let stranger = half_sent(&deck, "", &question(false)).await;
+    let known = half_sent(&deck, &made.bearer(), &question(false)).await;
+    reload(&deck, &format!("{}{}", deck.text, made.entry)).await;
+    assert_eq!(rest_of(stranger).await.status, 401);
+    assert_eq!(asked(&deck), 0);
+    assert_eq!(rest_of(known).await.status, 200);
 }
 
 /// **A file that is torn before its keys opens nothing.** Fails if keys that are gone are taken for a wish; who wishes it says so.
