@@ -9,7 +9,7 @@ use std::{
 
 use http::StatusCode;
 use outrigger::{
-    Notice, Outcome, Route, SpanId,
+    Notice, Outcome, RescueResult, Route, SpanId,
     wire::{Class, Usage},
 };
 
@@ -35,6 +35,8 @@ pub(crate) struct Story {
     /// The part of it that no provider counted.
     pub(crate) estimated_usd: f64,
     pub(crate) ended: Instant,
+    /// What came of the search for the rest, where its answer broke off.
+    rescue: Option<RescueResult>,
 }
 
 /// One attempt.
@@ -76,6 +78,7 @@ impl Story {
             cost_usd: None,
             estimated_usd: 0.0,
             ended: now,
+            rescue: None,
         }
     }
 
@@ -95,6 +98,7 @@ impl Story {
                 });
             }
             Notice::Failover { class, .. } => self.failovers.push(*class),
+            Notice::Rescue { result, .. } => self.rescue = Some(*result),
             Notice::CallEnded { outcome, route, first_token, usage, bill, .. } => {
                 self.outcome = *outcome;
                 self.route.clone_from(route);
@@ -103,8 +107,11 @@ impl Story {
                 (self.cost_usd, self.estimated_usd) = (bill.cost_usd, bill.estimated_usd);
                 // After the first content the status has left, whatever came of the rest.
                 self.status = first_token.map(|_| StatusCode::OK);
-                // Nobody failed where the last attempt was let go: then it was the gateway that had no more time.
-                let is_ours = self.tried.last().is_some_and(|tried| tried.class == Some(Class::Cancelled));
+                // Nobody failed where the last attempt was let go: then it was the gateway that had no more time. Not so where the
+                // answer had broken off before, and that attempt was to give the rest.
+                let is_broken = self.rescue == Some(RescueResult::Failed);
+                let is_let_go = self.tried.last().is_some_and(|tried| tried.class == Some(Class::Cancelled));
+                let is_ours = is_let_go && !is_broken;
                 let code = if is_ours { "draining" } else { "answer_truncated" };
                 self.code = (*outcome == Outcome::Truncated).then(|| code.to_owned());
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sim::{Fault, When};
+use sim::{Fault, Region, When, World};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::{
@@ -86,6 +86,24 @@ async fn what_alerts_go_by_is_there_before_it_happens() {
     ] {
         assert!(page.contains(&counted(model, what, 0)), "{what:?} in\n{page}");
     }
+}
+
+/// **A restart that says something else is no end of the gateway's.** The attempt is let go as one of a gateway that has no more time is; what failed is the
+/// answer that it was to mend. Fails if it is told by that attempt's class alone.
+#[tokio::test]
+async fn an_answer_that_nobody_could_mend_is_its_providers_doing() {
+    let varying = |name| Region::new(name).latency(Duration::from_millis(2)).varies_after(3);
+    let world =
+        World::builder().seed(7).region(varying("us-east")).region(varying("eu-west")).build().unwrap();
+    let gateway = Gateway::before(world, "").await;
+    for region in ["us-east", "eu-west"] {
+        gateway.world().inject(region, Fault::Cut { after: 5 }, When::always()).unwrap();
+    }
+    assert!(!gateway.post(CHAT, "", &question(true)).await.whole);
+    let page = gateway.metrics().await;
+    assert!(page.contains("outrigger_rescues_total{result=\"failed\"} 1\n"), "{page}");
+    assert!(page.contains("class=\"cancelled\"} 1\n"), "{page}");
+    assert!(page.contains(&counted("chat", ["truncated", "answer_truncated", "provider"], 1)), "{page}");
 }
 
 /// **Who is turned away for want of a place is the gateway's doing**, and an answer that breaks off is not. Fails if an overloaded gateway looks like callers who
