@@ -10,7 +10,7 @@ use super::family::{Family, Label, Sum};
 /// Whose doing an error is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DueTo {
-    /// What it asked, or a limit of its key's own.
+    /// What it asked, a limit of its key's own, or too little time for anybody to be asked.
     Caller,
     /// There is more than is taken here, or it shuts down.
     Gateway,
@@ -38,6 +38,7 @@ impl DueTo {
     /// Of an error of the client's.
     fn of_call(error: &CallError) -> Self {
         match error {
+            CallError::DeadlineExceeded { attempts, .. } if attempts.is_empty() => Self::Caller,
             CallError::NoDeployment { .. }
             | CallError::RateLimited { .. }
             | CallError::Exhausted { .. }
@@ -49,15 +50,17 @@ impl DueTo {
     }
 }
 
-/// What alerts go by, of each model: from nothing, so that the first ones are seen to come.
-const EXPECTED: [(Outcome, &str); 7] = [
-    (Outcome::Error, "upstream_exhausted"),
-    (Outcome::Error, "deadline_exceeded"),
-    (Outcome::Error, "rate_limit_exceeded"),
-    (Outcome::Error, "no_deployment_available"),
-    (Outcome::Refused, "rate_limit_exceeded"),
-    (Outcome::Refused, "no_deployment_available"),
-    (Outcome::Truncated, "answer_truncated"),
+/// What alerts of no caller's doing go by, of each model: from nothing, so that the first ones are seen to come.
+const EXPECTED: [(Outcome, &str, DueTo); 9] = [
+    (Outcome::Error, "upstream_exhausted", DueTo::Provider),
+    (Outcome::Error, "deadline_exceeded", DueTo::Provider),
+    (Outcome::Error, "rate_limit_exceeded", DueTo::Provider),
+    (Outcome::Error, "no_deployment_available", DueTo::Provider),
+    (Outcome::Error, "draining", DueTo::Gateway),
+    (Outcome::Refused, "rate_limit_exceeded", DueTo::Provider),
+    (Outcome::Refused, "no_deployment_available", DueTo::Provider),
+    (Outcome::Truncated, "answer_truncated", DueTo::Provider),
+    (Outcome::Truncated, "draining", DueTo::Gateway),
 ];
 
 /// Errors, counted.
@@ -75,8 +78,8 @@ impl Errors {
 
     /// So many errors of a model so far are none.
     pub(super) fn expect(&self, model: &Label) {
-        for (outcome, code) in EXPECTED {
-            self.add(model.clone(), outcome, code.into(), DueTo::Provider, 0.0);
+        for (outcome, code, due_to) in EXPECTED {
+            self.add(model.clone(), outcome, code.into(), due_to, 0.0);
         }
     }
 

@@ -49,6 +49,10 @@ async fn an_error_is_counted_by_its_code_and_by_whose_doing_it_is() {
     }
     assert_eq!(gateway.ask(&key).await.code(), "rate_limit_exceeded", "of the key");
     assert_eq!(gateway.ask("").await.code(), "invalid_api_key");
+    let hurried = Gateway::start("").await;
+    assert_eq!(hurried.ask("x-outrigger-timeout: 0.000000001\r\n").await.code(), "deadline_exceeded");
+    let page = hurried.metrics().await;
+    assert!(page.contains(&counted("chat", ["refused", "deadline_exceeded", "caller"], 1)), "{page}");
     let page = gateway.metrics().await;
     for (model, what) in [
         ("chat", ["error", "rejected_by_provider", "caller"]),
@@ -81,6 +85,8 @@ async fn what_alerts_go_by_is_there_before_it_happens() {
         ("chat", ["error", "upstream_exhausted", "provider"]),
         ("chat", ["error", "deadline_exceeded", "provider"]),
         ("chat", ["truncated", "answer_truncated", "provider"]),
+        ("chat", ["truncated", "draining", "gateway"]),
+        ("chat", ["error", "draining", "gateway"]),
         ("chat", ["refused", "no_deployment_available", "provider"]),
         ("_unknown", ["refused", "overloaded", "gateway"]),
     ] {
