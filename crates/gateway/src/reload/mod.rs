@@ -107,6 +107,14 @@ struct Looked {
     read: Result<Read, Vec<String>>,
 }
 
+/// What was refused last.
+#[derive(Debug, Default)]
+struct Refused {
+    faults: Vec<String>,
+    /// What it was made of, where it could be read and could not be gone by.
+    made_of: Option<Parts>,
+}
+
 /// What asks for a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trigger {
@@ -174,7 +182,7 @@ impl Reloader {
     /// Reloads whenever it is asked to, for as long as the process lives.
     pub(crate) async fn run(mut self, mut hang_ups: HangUps, mut orders: mpsc::Receiver<Order>) {
         let mut watched = Watched::start();
-        let mut refused = Vec::new();
+        let mut refused = Refused::default();
         loop {
             let (trigger, order) = tokio::select! {
                 () = hang_ups.next() => (Trigger::Signal, None),
@@ -185,17 +193,19 @@ impl Reloader {
             watched.follow(names);
             if trigger == Trigger::File && self.is_known(&read, &refused) {
                 debug!("a file of the configuration was touched, and says what it said");
-                if read.is_ok() {
-                    refused.clear();
+                if read.is_ok_and(|read| read.made_of == self.made_of) {
+                    refused = Refused::default();
                 }
                 continue;
             }
             self.supervisor.reloading();
             let changed = self.changed(&read);
+            let made_of = read.as_ref().ok().map(|read| read.made_of.clone());
             let reloaded = self.take(read);
             self.supervisor.ready();
             self.tell(trigger, changed.as_deref(), &reloaded);
-            refused.clone_from(&reloaded.faults);
+            refused =
+                Refused { faults: reloaded.faults.clone(), made_of: made_of.filter(|_| !reloaded.is_ok()) };
             if let Some(order) = order {
                 // Whoever asked may have gone away meanwhile.
                 drop(order.send(reloaded));
@@ -214,10 +224,10 @@ impl Reloader {
     }
 
     /// Whether this is what holds already, or was refused a moment ago.
-    fn is_known(&self, read: &Result<Read, Vec<String>>, refused: &[String]) -> bool {
+    fn is_known(&self, read: &Result<Read, Vec<String>>, refused: &Refused) -> bool {
         match read {
-            Ok(read) => read.made_of == self.made_of,
-            Err(faults) => faults == refused,
+            Ok(read) => read.made_of == self.made_of || refused.made_of.as_ref() == Some(&read.made_of),
+            Err(faults) => *faults == refused.faults,
         }
     }
 

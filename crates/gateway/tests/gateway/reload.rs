@@ -62,7 +62,8 @@ impl Deck {
         .await;
     }
 
-    async fn reloads(&self, result: &str) -> u64 {
+    /// So many reloads came to this.
+    pub(crate) async fn reloads(&self, result: &str) -> u64 {
         let name = format!("outrigger_config_reloads_total{{result=\"{result}\"}} ");
         let metrics = self.gateway.metrics().await;
         let value = metrics.lines().find_map(|line| line.strip_prefix(&name));

@@ -162,3 +162,21 @@ async fn a_file_torn_before_its_keys_opens_nothing() {
     assert_eq!(deck.gateway.operate("POST", "/reload", "").await.status, 200);
     assert_eq!(deck.gateway.get("/v1/models").await.status, 200);
 }
+
+/// **What is refused is refused once**, also where it can be read and cannot be gone by. Fails if each touch of it is another error.
+#[tokio::test]
+async fn a_touch_of_what_was_refused_is_no_refusal() {
+    let made = Made::new("any", "").await;
+    let deck = Deck::new(&made.entry).await;
+    let open = deck.text.replacen(&made.entry, "", 1);
+    let touched = || deck.gateway.log().matches("was touched").count();
+    deck.replace(&open);
+    soon(async { while deck.reloads("error").await == 0 {} }).await;
+    for _ in 0..2 {
+        let before = touched();
+        deck.replace(&open);
+        soon(async { while touched() == before && deck.reloads("error").await == 1 {} }).await;
+        assert_eq!((deck.reloads("ok").await, deck.reloads("error").await), (0, 1));
+    }
+    assert_eq!(deck.gateway.operate("POST", "/reload", "").await.status, 422, "who asks is answered");
+}
