@@ -141,7 +141,7 @@ async fn serve(
         .build()?;
     let keys = Arc::new(Keys::new(file.keys, Arc::clone(&fleet) as Arc<dyn Spent>));
     let mut clerks: Vec<Arc<dyn Clerk>> = vec![Arc::new(AccessLog)];
-    clerks.extend(recorder.map(|recorder| recorder as Arc<dyn Clerk>));
+    clerks.extend(recorder.clone().map(|recorder| recorder as Arc<dyn Clerk>));
     clerks.extend(tracing.clone().map(|tracing| tracing as Arc<dyn Clerk>));
     let (orders, ordered) = reload::orders();
     let parts = Parts {
@@ -158,6 +158,9 @@ async fn serve(
     };
     let (listen, admin) = (file.settings.listen, file.settings.admin);
     let running = server::start(&file.settings, parts).await?;
+    if let Some(recorder) = recorder {
+        recorder.serves();
+    }
     let sharing = fleet.share(Ears { keys: Arc::clone(&keys), client: client.clone() });
     watch.metrics().may_reload();
     let reloader = Reloader {

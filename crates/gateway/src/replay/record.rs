@@ -38,8 +38,10 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 pub(crate) struct Recorder {
     queue: SyncSender<Entry>,
     dropped: Arc<AtomicU64>,
-    /// One instant in both times.
+    /// One instant in both times: its beginning.
     epoch: (Instant, SystemTime),
+    /// Whether there was something in the file.
+    goes_on: bool,
 }
 
 #[derive(Debug)]
@@ -57,12 +59,15 @@ impl Recorder {
     pub(crate) fn start(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
         let goes_on = file.metadata()?.len() > 0;
-        let recorder = Self::to(file, BACKLOG)?;
-        if goes_on {
-            // Cordons end with the process that they were said to.
-            recorder.cordon(None);
+        Ok(Self { goes_on, ..Self::to(file, BACKLOG)? })
+    }
+
+    /// The gateway is there. One that does not come to that says nothing: another may be writing the same file.
+    pub(crate) fn serves(&self) {
+        if self.goes_on {
+            // Cordons end with the process that they were said to. What operators have said to this one came later.
+            self.cordon(None, self.epoch.0);
         }
-        Ok(recorder)
     }
 
     fn to(file: impl Write + Send + 'static, backlog: usize) -> io::Result<Self> {
@@ -71,7 +76,7 @@ impl Recorder {
         let missed = Arc::clone(&dropped);
         let write = move || write(file, &entries, &missed);
         thread::Builder::new().name("trace".to_owned()).spawn(write)?;
-        Ok(Self { queue, dropped, epoch: (Instant::now(), SystemTime::now()) })
+        Ok(Self { queue, dropped, epoch: (Instant::now(), SystemTime::now()), goes_on: false })
     }
 
     /// Returns when all lines so far are written, or will not be in time. It blocks.
@@ -103,18 +108,19 @@ impl Recorder {
             if let (Some(recorder), Notice::Cordon { provider, region, model, word, .. }) =
                 (&recorder, notice)
             {
-                recorder.cordon(Some(Said {
+                let said = Said {
                     word: *word,
                     provider: provider.to_string(),
                     region: region.to_string(),
                     model: model.as_deref().map(str::to_owned),
-                }));
+                };
+                recorder.cordon(Some(said), Instant::now());
             }
         }
     }
 
-    fn cordon(&self, said: Option<Said>) {
-        self.line(Line::Cordon(Cordon { at_ms: self.at_ms(Instant::now()), said }));
+    fn cordon(&self, said: Option<Said>, at: Instant) {
+        self.line(Line::Cordon(Cordon { at_ms: self.at_ms(at), said }));
     }
 
     fn line(&self, line: Line) {

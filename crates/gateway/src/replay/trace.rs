@@ -2,8 +2,9 @@
 //!
 //! `{"at_ms","provider","region","model","class","ttft_ms"?,"answer_ms"?,"retry_after_ms"?,"stream"?}` is the end of an attempt,
 //! `{"at_ms","pick":"MODEL","region"?}` the beginning of a call, `{"at_ms","cordon":"out","provider","region","model"?}` an operator's word:
-//! `out`, `back` or `over` (a cordon ended by itself); `none`, without a place: whatever was out is not any more, since a gateway began. Lines may stand in any order: their times count. A name that is not
-//! known is a fault and not ignored, since a word that is misspelt would change what the trace says.
+//! `out`, `back` or `over` (a cordon ended by itself); `none`, without a place: whatever was out is not any more, since a gateway began.
+//! Lines may stand in any order: their times count. A name that is not known is a fault and not ignored, since a word that is misspelt
+//! would change what the trace says.
 
 use std::time::Duration;
 

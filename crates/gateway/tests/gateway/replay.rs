@@ -141,6 +141,20 @@ async fn a_gateway_that_goes_on_with_a_trace_has_nothing_out() {
     assert_eq!(said, ["out", "pick 1", "none", "pick 0"], "{told}");
 }
 
+/// **Who does not come to serve says nothing.** The trace may be another one's, whose cordons hold. Fails if a start on a port that is taken puts
+/// back what is out.
+#[tokio::test]
+async fn a_gateway_that_cannot_start_leaves_the_trace_as_it_was() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (config, trace) =
+        (file(SAME_PLACES).display().to_string(), file("{\"at_ms\":1,\"pick\":\"chat\"}\n"));
+    let listen = taken.local_addr().unwrap().to_string();
+    let serve = ["serve", "--listen", &listen, "--admin", "127.0.0.1:0", "--config", &config];
+    let told = run(&[&serve[..], &["--record", trace.to_str().unwrap()]].concat()).await;
+    assert_eq!(told.code, Some(1), "{}", told.err);
+    assert_eq!(std::fs::read_to_string(trace).unwrap(), "{\"at_ms\":1,\"pick\":\"chat\"}\n", "{}", told.err);
+}
+
 /// **A gateway that is killed leaves its incident behind.** Calls come faster than a second apart, so nothing is ever quiet. Fails if
 /// a line waits for a pause, or until there are many.
 #[tokio::test]
