@@ -308,8 +308,8 @@ impl<'v> Entry<'v> {
         if let Some(organization) = self.text("organization") {
             headers.push(("openai-organization".to_owned(), plain(&organization)));
         }
-        let params = self.entry.get("litellm_params").unwrap_or(&Value::Null);
-        for (name, value) in entries(params, "extra_headers").chain(entries(params, "headers")) {
+        let said = ["extra_headers", "headers"].into_iter().filter_map(|key| self.param(key)?.as_object());
+        for (name, value) in said.flatten() {
             match text(value).as_deref().and_then(variable) {
                 Some(variable) => headers.push((name.to_lowercase(), variable)),
                 // It may be secret.

@@ -220,7 +220,7 @@ async fn what_is_passed_over_is_said() {
 #[tokio::test]
 async fn a_credential_that_entries_share_is_theirs() {
     let yaml = "credential_list:\n  - credential_name: harbour\n    credential_values: {api_base: 'https://harbour.example/v1', api_key: \
-                pw-secret, vertex_project: p}\n  - {credential_name: lost}\nmodel_list:\n\
+                pw-secret, vertex_project: p,\n      extra_headers: {X-Quay: os.environ/QUAY}, headers: {X-Pier: pw-secret}}\n  - {credential_name: lost}\nmodel_list:\n\
                 \x20 - {model_name: a, litellm_params: {model: openai/a, litellm_credential_name: harbour}}\n\
                 \x20 - {model_name: b, litellm_params: {model: openai/b, litellm_credential_name: harbour, api_base: 'https://own.example/v1'}}\n\
                 \x20 - {model_name: c, litellm_params: {model: openai/c, litellm_credential_name: nobody}}\n";
@@ -228,11 +228,13 @@ async fn a_credential_that_entries_share_is_theirs() {
     let harbour = &tree["providers"]["harbour.example"];
     assert_eq!(harbour["base_url"], "https://harbour.example/v1", "{text}");
     assert_eq!(harbour["api_key"], "${OPENAI_API_KEY_2}", "{text}");
+    assert_eq!(harbour["headers"]["x-quay"], "${QUAY}", "{text}");
     assert_eq!(tree["providers"]["own.example"]["base_url"], "https://own.example/v1", "{text}");
     for said in [
         "credential_list `harbour`, vertex_project: ",
         "credential_list: an entry without its name or its values; it was left out",
         "litellm_credential_name `nobody` (c): ",
+        "header `X-Pier` (a",
     ] {
         assert!(text.contains(&format!("# - {said}")), "no word on {said}\n{text}");
     }
