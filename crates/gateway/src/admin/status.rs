@@ -55,13 +55,15 @@ struct Trouble {
 }
 
 pub(super) fn status(State(admin): State<Arc<Admin>>, world: Option<&World>) -> Response {
+    // They are requests too, and counted after them: read before them, they are no more than there are.
+    let rejected = admin.watch.metrics().rejected();
     fresh(&Status {
         version: env!("CARGO_PKG_VERSION"),
         uptime_s: admin.started.elapsed().as_secs(),
         draining: admin.is_draining(),
         retry_budget: emptiest(admin.client.retry_budgets().into_iter().map(|(_, budget)| budget)),
         requests: admin.watch.metrics().outcomes(),
-        rejected: admin.watch.metrics().rejected(),
+        rejected,
         deployments: admin.client.deployments(),
         cordons: admin.client.cordons(),
         fleet: admin.fleet.as_ref().and_then(|fleet| fleet.standing()),

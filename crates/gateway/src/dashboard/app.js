@@ -59,7 +59,7 @@ function totals(status) {
   const { ok = 0, error = 0, truncated = 0, cancelled = 0, refused = 0 } = status.requests;
   const sum = (field) => status.deployments.reduce((total, place) => total + place[field], 0);
   // What a provider finds to be its caller's own fault failed nobody.
-  const failed = error + truncated - status.rejected;
+  const failed = Math.max(0, error + truncated - status.rejected);
   const judged = ok + failed;
   say(find("ok"), count(ok));
   say(find("ok-note"), judged ? `${share(ok / judged)} of all that were not refused` : "none yet");
