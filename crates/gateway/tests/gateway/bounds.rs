@@ -165,7 +165,7 @@ async fn connections_whose_heads_come_in_drops_make_room_for_callers() {
 /// **A ping is no request.** Fails if a connection of HTTP/2 that only pings stays for ever.
 #[tokio::test]
 async fn an_http_2_connection_that_only_pings_rests() {
-    let gateway = Gateway::start("[server]\nidle_timeout = \"200ms\"").await;
+    let gateway = Gateway::start("[server]\nidle_timeout = \"1s\"").await;
     let stream = TcpStream::connect(gateway.listen).await.unwrap();
     let (sender, mut connection) = soon(h2::client::handshake(stream)).await.unwrap();
     let mut pings = connection.ping_pong().unwrap();
