@@ -110,7 +110,7 @@ pub(super) enum Refused {
 impl Meter {
     /// Lets a call begin that may take so many tokens and cost so much, or none of it.
     ///
-    /// As long as no more than half of what is left is held, a call holds what all its attempts may cost. Beyond that it holds what one
+    /// A call holds what all its attempts may cost where that leaves half of what is left free. Where it does not it holds what one
     /// may, so that many can begin near the end of a budget, and it is to make no attempts that this does not pay for.
     ///
     /// # Errors
