@@ -52,7 +52,7 @@ async fn a_refused_key_takes_out_all_that_share_it_and_is_told_once() {
         }
         assert_eq!(harbour.count("us-east"), 1, "one call finds it out for both");
         for model in ["gpt-4.1", "deepseek-v3.2"] {
-            assert_eq!(state(&harbour, model), (Some(reason), "closed", "deployment"), "{model}");
+            assert_eq!(state(&harbour, model), (Some(reason), "closed", "credential"), "{model}");
         }
         let told = told(&harbour);
         assert!(matches!(told.as_slice(), [only] if only.ends_with(reason)), "{told:?}");
