@@ -130,10 +130,17 @@ impl Client {
     }
 
     /// Puts back what was taken out by hand: all at `provider` and `region`, or only `model` there. Returns how many deployments match. A
-    /// cordon over what is not configured any more is taken back too.
+    /// cordon over what is not configured any more is taken back by the name of which it was said; one model of a region that is out is
+    /// put back only while it is configured.
     pub fn uncordon(&self, provider: &str, region: &str, model: Option<&str>) -> usize {
-        let meant = self.shared.engine().uncordon(provider, region, model);
-        self.tell_cordon(provider, region, model, CordonWord::Back);
+        let (meant, has_changed) = {
+            let mut engine = self.shared.engine();
+            let before = engine.cordons();
+            (engine.uncordon(provider, region, model), engine.cordons() != before)
+        };
+        if has_changed {
+            self.tell_cordon(provider, region, model, CordonWord::Back);
+        }
         meant
     }
 

@@ -30,6 +30,13 @@ pub struct Cordon {
     pub but: Vec<Arc<str>>,
 }
 
+/// What is said of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Out,
+    Back,
+}
+
 /// What was said of one region.
 #[derive(Debug)]
 struct Said {
@@ -37,8 +44,8 @@ struct Said {
     region: Arc<str>,
     /// Whether all of it is out.
     whole: bool,
-    /// What was said of single models since: whether they are out.
-    models: Vec<(Arc<str>, bool)>,
+    /// What was said of single models since.
+    models: Vec<(Arc<str>, Word)>,
 }
 
 /// The words that hold.
@@ -55,7 +62,7 @@ impl Cordons {
         self.0.iter().find(|said| said.is_of(provider, region))
     }
 
-    fn say(&mut self, provider: &str, region: &str, model: Option<&str>, out: bool) {
+    fn say(&mut self, provider: &str, region: &str, model: Option<&str>, word: Word) {
         let index = self.0.iter().position(|said| said.is_of(provider, region)).unwrap_or_else(|| {
             let (provider, region) = (provider.into(), region.into());
             self.0.push(Said { provider, region, whole: false, models: Vec::new() });
@@ -63,11 +70,11 @@ impl Cordons {
         });
         if let Some(said) = self.0.get_mut(index) {
             match model {
-                None => (said.whole, said.models) = (out, Vec::new()),
-                Some(model) => {
-                    said.models.retain(|(known, _)| **known != *model);
-                    said.models.push((model.into(), out));
-                }
+                None => (said.whole, said.models) = (word == Word::Out, Vec::new()),
+                Some(model) => match said.models.iter_mut().find(|(known, _)| **known == *model) {
+                    Some((_, known)) => *known = word,
+                    None => said.models.push((model.into(), word)),
+                },
             }
         }
         self.tidy();
@@ -79,7 +86,7 @@ impl Cordons {
         if let Some(said) = self.0.iter_mut().find(|said| said.is_of(provider, region)) {
             match model {
                 None => said.whole = false,
-                Some(model) => said.models.retain(|(known, out)| !out || **known != *model),
+                Some(model) => said.models.retain(|(known, word)| *word == Word::Back || **known != *model),
             }
         }
         self.tidy();
@@ -89,15 +96,15 @@ impl Cordons {
     fn tidy(&mut self) {
         self.0.retain_mut(|said| {
             let whole = said.whole;
-            said.models.retain(|(_, out)| *out || whole);
+            said.models.retain(|(_, word)| *word == Word::Out || whole);
             whole || !said.models.is_empty()
         });
     }
 
     fn told(&self) -> impl Iterator<Item = Cordon> {
         self.0.iter().flat_map(|said| {
-            let named = |out: bool| {
-                let named = said.models.iter().filter(move |(_, is_out)| *is_out == out);
+            let named = |word: Word| {
+                let named = said.models.iter().filter(move |(_, known)| *known == word);
                 named.map(|(model, _)| Arc::clone(model))
             };
             let cordon = |model, but| Cordon {
@@ -106,8 +113,8 @@ impl Cordons {
                 model,
                 but,
             };
-            let whole = said.whole.then(|| cordon(None, named(false).collect()));
-            whole.into_iter().chain(named(true).map(move |model| cordon(Some(model), Vec::new())))
+            let whole = said.whole.then(|| cordon(None, named(Word::Back).collect()));
+            whole.into_iter().chain(named(Word::Out).map(move |model| cordon(Some(model), Vec::new())))
         })
     }
 }
@@ -119,7 +126,7 @@ impl Said {
 
     fn is_out(&self, model: &str) -> bool {
         let own = self.models.iter().find(|(known, _)| **known == *model);
-        own.map_or(self.whole, |(_, out)| *out)
+        own.map_or(self.whole, |(_, word)| *word == Word::Out)
     }
 }
 
@@ -127,12 +134,13 @@ impl Engine {
     /// Takes out by hand what bears a name, now and after any reload: all at `provider` and `region`, or only `model` there. Returns
     /// how many deployments that are; where there is none, nothing was said.
     pub fn cordon(&mut self, provider: &str, region: &str, model: Option<&str>) -> usize {
-        self.say(provider, region, model, true)
+        self.say(provider, region, model, Word::Out)
     }
 
-    /// Puts back what was taken out by hand. Returns how many deployments match. What is in no configuration now is put back too.
+    /// Puts back what was taken out by hand. Returns how many deployments match. What is in no configuration now is put back by the name by
+    /// which it was taken out; one model of a region that is out, only while it is configured.
     pub fn uncordon(&mut self, provider: &str, region: &str, model: Option<&str>) -> usize {
-        self.say(provider, region, model, false)
+        self.say(provider, region, model, Word::Back)
     }
 
     /// Takes one [`cordon`](Self::cordon) back, as if it had not been said: what was said since of single models there holds, and a
@@ -147,7 +155,7 @@ impl Engine {
         self.cordons.told().collect()
     }
 
-    fn say(&mut self, provider: &str, region: &str, model: Option<&str>, out: bool) -> usize {
+    fn say(&mut self, provider: &str, region: &str, model: Option<&str>, word: Word) -> usize {
         let is_meant = |route: &&Route| {
             *route.provider == *provider
                 && *route.region == *region
@@ -159,8 +167,8 @@ impl Engine {
         let is_known = self.cordons.of(provider, region).is_some_and(|said| {
             model.is_none_or(|model| said.models.iter().any(|(known, _)| **known == *model))
         });
-        if meant > 0 || is_known {
-            self.cordons.say(provider, region, model, out);
+        if meant > 0 || (word == Word::Back && is_known) {
+            self.cordons.say(provider, region, model, word);
             self.heed_cordons(provider, region);
         }
         meant
@@ -191,20 +199,20 @@ mod tests {
     const MODELS: [&str; 3] = ["a", "b", "c"];
 
     /// A word: which region, which model there or all, and whether it is taken out, put back, or its cordon ended.
-    type Word = (usize, Option<usize>, u8);
+    type Spoken = (usize, Option<usize>, u8);
 
-    fn words() -> impl Strategy<Value = Vec<Word>> {
+    fn words() -> impl Strategy<Value = Vec<Spoken>> {
         let word = (0..REGIONS.len(), proptest::option::of(0..MODELS.len()), 0..3_u8);
         proptest::collection::vec(word, 0..12)
     }
 
-    fn said(words: &[Word]) -> Cordons {
+    fn said(words: &[Spoken]) -> Cordons {
         let mut cordons = Cordons::default();
         for &(region, model, what) in words {
             let (region, model) = (REGIONS[region], model.map(|model| MODELS[model]));
             match what {
-                0 => cordons.say("p", region, model, true),
-                1 => cordons.say("p", region, model, false),
+                0 => cordons.say("p", region, model, Word::Out),
+                1 => cordons.say("p", region, model, Word::Back),
                 _ => cordons.end("p", region, model),
             }
         }
@@ -212,10 +220,9 @@ mod tests {
     }
 
     /// The same by the whole history: the last word on a place that was not taken back since.
-    fn is_out_by_history(words: &[Word], region: usize, model: usize) -> bool {
+    fn is_out_by_history(words: &[Spoken], region: usize, model: usize) -> bool {
         let mut standing: Vec<(Option<usize>, bool)> = Vec::new();
-        for &(of, about, what) in words.iter().filter(|(of, ..)| *of == region) {
-            let _region = of;
+        for &(_, about, what) in words.iter().filter(|(of, ..)| *of == region) {
             match (about, what) {
                 (None, 0 | 1) => standing = vec![(None, what == 0)],
                 (Some(_), 0 | 1) => {

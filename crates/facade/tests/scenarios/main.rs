@@ -6,6 +6,7 @@ mod attribution;
 mod azure;
 mod bills;
 mod context;
+mod cordons;
 mod costs;
 mod credentials;
 mod deadlines;
