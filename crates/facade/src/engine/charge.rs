@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use breaker::{Report, Verdict};
 use registry::{CooldownOrigin, Kind, Sample};
-use wire::Level;
+use wire::{Class, Level};
 
 use super::{
     Engine,
@@ -93,7 +93,9 @@ impl Engine {
             counters.failures += 1;
         }
         self.notice_transitions(deployment, now, actions);
-        self.notice_attempt(tab.model, made, Some(failure), true, bill, actions);
+        // One that was let go by whoever read it says nothing of its place.
+        let judged = failure.class != Class::Cancelled;
+        self.notice_attempt(tab.model, made, Some(failure), judged, bill, actions);
     }
 
     pub(super) fn settle(&mut self, attempt: Attempt, report: Report, sample: Sample, now: Instant) {

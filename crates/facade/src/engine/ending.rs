@@ -37,8 +37,13 @@ impl Engine {
             Finish::Answered { attempt } => Some(attempt),
             _ => None,
         };
-        // What the deadline stops has been silent to the end, whether or not that is its fault.
-        let class = if finish == Finish::Deadline { Class::Timeout } else { Class::Cancelled };
+        // What the deadline stops has been silent to the end, whether or not that is its fault; that of a rescue ends as truncated.
+        let is_late = match finish {
+            Finish::Deadline => true,
+            Finish::Truncated => now >= state.machine.deadline(),
+            _ => false,
+        };
+        let class = if is_late { Class::Timeout } else { Class::Cancelled };
         for attempt in state.attempts.extract_if(.., |attempt| Some(attempt.ordinal) != winner) {
             self.abandon(&mut state.tab, attempt, class, now, actions);
         }

@@ -1,6 +1,6 @@
 //! Streams that break and are not rescued: what is told, and what is left alone.
 
-use outrigger::{CallError, Outcome, RescueResult, wire::Class};
+use outrigger::{CallError, Notice, Outcome, RescueResult, wire::Class};
 use serde_json::{Value, json};
 use sim::{Fault, Region, Step, World, WorldBuilder};
 
@@ -27,6 +27,12 @@ async fn a_restart_that_differs_is_dropped_and_told() {
     let elsewhere = &attempts[1].route.region;
     assert!(harbour.client.deployments().iter().all(|at| at.region != *elsewhere || at.failures == 0));
     assert_eq!(rescues(&harbour), [RescueResult::Failed]);
+    let judged = |notice: &Notice| match notice {
+        Notice::AttemptEnded { class, judged, .. } => Some((*class, *judged)),
+        _ => None,
+    };
+    let judged: Vec<_> = harbour.notices().iter().filter_map(judged).collect();
+    assert_eq!(judged, [(Some(Class::Cut), true), (Some(Class::Cancelled), false)]);
     harbour.assert_idle();
 
     // One that differs only behind the break is as good as the first.
@@ -34,6 +40,29 @@ async fn a_restart_that_differs_is_dropped_and_told() {
     harbour.inject("us-east", Fault::Cut { after: 3 });
     let text = harbour.ask_stream().await.unwrap();
     assert!(is_whole(&text), "{text}");
+}
+
+/// **An attempt has one class**, for its caller and for those who watch: what the end of a stream's time stops was silent to the end.
+/// Fails if a rescue's attempt is cancelled to the one and timed out to the other.
+#[tokio::test(start_paused = true)]
+async fn what_the_streams_end_stops_in_a_rescue_is_a_timeout_to_all() {
+    let harbour = changed(|config| {
+        let timeouts = &mut config.models[0].1.timeouts;
+        (timeouts.idle, timeouts.stream_max) = (secs(2), secs(3));
+    });
+    harbour.inject("us-east", Fault::Cut { after: 5 });
+    harbour.inject("eu-west", Fault::Silent);
+    harbour.inject("ap-southeast", Fault::Silent);
+    let (_, error) = harbour.read_stream().await;
+    let class = |notice: &Notice| match notice {
+        Notice::AttemptEnded { class, .. } => Some(*class),
+        _ => None,
+    };
+    let told: Vec<_> = harbour.notices().iter().filter_map(class).collect();
+    assert_eq!(told, [Some(Class::Cut), Some(Class::Timeout)]);
+    let error = error.unwrap();
+    assert_eq!(told, error.attempts().iter().map(|attempt| attempt.class).collect::<Vec<_>>());
+    harbour.assert_idle();
 }
 
 /// **What is not plain text is not rescued.** Tools, several choices, log probabilities, reasoning: the stream ends with the
