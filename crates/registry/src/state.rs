@@ -86,16 +86,16 @@ impl State {
     pub(crate) fn quota_lacks(&self, tokens: u64, now: Instant) -> Option<Refusal> {
         let ours = self.limits_lack(tokens, now);
         match (ours, self.headroom.lacks(tokens, now)) {
-            (Some((until, true)), None) => Some(Refusal::SharedQuota { until }),
-            (ours, theirs) => {
-                let until = ours.map(|(until, _)| until).max(theirs)?;
-                Some(Refusal::Quota { until })
+            (ours, None) => ours,
+            (Some(Refusal::Quota { until } | Refusal::SharedQuota { until }), Some(theirs)) => {
+                Some(Refusal::Quota { until: until.max(theirs) })
             }
+            (_, Some(until)) => Some(Refusal::Quota { until }),
         }
     }
 
-    /// Until when our own limits have no room, and whether they had but for what others used.
-    fn limits_lack(&self, tokens: u64, now: Instant) -> Option<(Instant, bool)> {
+    /// Until when our own limits have no room, and whether that is for what others used.
+    fn limits_lack(&self, tokens: u64, now: Instant) -> Option<Refusal> {
         let limits = &self.deployment.numbers.limits;
         if limits.requests_per_minute.is_none() && limits.tokens_per_minute.is_none() {
             return None;
@@ -106,9 +106,10 @@ impl State {
             return None;
         }
         let minutes = [Some(&self.minute), self.elsewhere.as_ref()];
-        let until = minutes.into_iter().flatten().filter_map(|minute| minute.frees_at(now)).min();
+        let frees_at = minutes.into_iter().flatten().filter_map(|minute| minute.frees_at(now)).min();
+        let until = frees_at.unwrap_or(now);
         let is_shared = limits.has_room(own.requests, own.tokens.saturating_add(tokens));
-        Some((until.unwrap_or(now), is_shared))
+        Some(if is_shared { Refusal::SharedQuota { until } } else { Refusal::Quota { until } })
     }
 
     pub(crate) const fn latency(&self, kind: Kind) -> &Latency {
