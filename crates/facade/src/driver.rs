@@ -271,7 +271,7 @@ impl Drive {
             (Finish::Unavailable { retry_at }, _) => {
                 CallError::NoDeployment { model, retry_in: wait(retry_at), attempts }
             }
-            (Finish::Deadline, _) => CallError::DeadlineExceeded { model, attempts },
+            (Finish::Deadline, _) => CallError::DeadlineExceeded { model, max_usd: self.max_usd(), attempts },
             _ => CallError::Exhausted { model, max_usd: self.max_usd(), attempts },
         }
     }

@@ -112,11 +112,13 @@ pub enum CallError {
         attempts: Vec<AttemptRecord>,
     },
     /// The deadline passed first.
-    #[error("the deadline of the call to `{model}` passed after {}", counted(attempts))]
+    #[error("the deadline of the call to `{model}` passed after {}{}", counted(attempts), held_back(*max_usd))]
     #[non_exhaustive]
     DeadlineExceeded {
         /// The model.
         model: String,
+        /// What the call may cost at most in USD, where that is why nobody else was asked.
+        max_usd: Option<f64>,
         /// What was tried.
         attempts: Vec<AttemptRecord>,
     },
@@ -346,7 +348,11 @@ mod tests {
         };
         let told = |count| {
             let (model, attempts) = ("chat".to_owned(), attempts(count));
-            let late = CallError::DeadlineExceeded { model: model.clone(), attempts: attempts.clone() };
+            let late = CallError::DeadlineExceeded {
+                model: model.clone(),
+                max_usd: None,
+                attempts: attempts.clone(),
+            };
             (late.to_string(), CallError::Exhausted { model, max_usd: None, attempts }.to_string())
         };
         assert!(told(1).0.ends_with("passed after 1 attempt") && told(2).0.ends_with("after 2 attempts"));

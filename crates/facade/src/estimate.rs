@@ -78,13 +78,18 @@ pub(crate) fn hold_to_cost(shared: &Shared, request: &Request, ask: &mut Ask) ->
     let bounds = [request.max_cost, request.held];
     let Some(usd) = bounds.into_iter().flatten().reduce(f64::min) else { return Ok(()) };
     let usage = request.estimated_usage();
-    ask.at_most = Some(CostBound { unpriced: request.max_cost.is_none(), ..CostBound::new(usd, usage) });
-    let Some(most) = request.max_cost else { return Ok(()) };
+    let bound = CostBound { unpriced: request.max_cost.is_none(), ..CostBound::new(usd, usage) };
+    ask.at_most = Some(bound);
     let costs = shared.engine().costs(ask, &usage, now());
-    let is_within = |cost: Option<f64>| cost.is_some_and(|cost| cost <= most);
-    if costs.iter().any(|(_, cost)| is_within(*cost)) {
+    // A bound that is no number holds nobody's cost.
+    let is_within = |cost: f64| cost <= usd && request.max_cost.is_none_or(|most| cost <= most);
+    if costs.iter().any(|(_, cost)| bound.cost(*cost).is_some_and(is_within)) {
+        return Ok(());
+    }
+    // Where nobody is there at all, that is told and not the cost.
+    if costs.is_empty() && request.max_cost.is_none() {
         return Ok(());
     }
     let least_usd = costs.iter().filter_map(|(_, cost)| *cost).min_by(f64::total_cmp);
-    Err(CallError::TooDear { model: request.model().to_owned(), least_usd, max_usd: most })
+    Err(CallError::TooDear { model: request.model().to_owned(), least_usd, max_usd: usd })
 }

@@ -109,7 +109,7 @@ impl Engine {
         };
         let in_flight = self.registry.begin(id, now);
         let ordinal = state.machine.on_start(patience);
-        state.is_held_back = false;
+        (state.is_held_back, state.is_again_too_dear) = (false, false);
         if let Some(counters) = self.counters.get_mut(deployment) {
             counters.attempts += 1;
         }
@@ -160,7 +160,7 @@ impl Engine {
             return None;
         }
         if !self.can_pay(state, deployment, mode, now) {
-            state.is_held_back = true;
+            state.is_again_too_dear = true;
             state.machine.on_refused(None);
             return None;
         }

@@ -38,7 +38,7 @@ impl CostBound {
     }
 
     /// What an attempt is thought to cost, by its price where that is known; none where it may not be made without one.
-    fn cost(&self, cost: Option<f64>) -> Option<f64> {
+    pub(crate) fn cost(&self, cost: Option<f64>) -> Option<f64> {
         cost.or_else(|| self.unpriced.then_some(0.0))
     }
 }
@@ -81,7 +81,6 @@ impl Engine {
                 too_dear.push(number);
             }
         }
-        state.is_held_back |= !too_dear.is_empty();
         state.too_dear = too_dear;
     }
 

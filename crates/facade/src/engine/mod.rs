@@ -130,7 +130,9 @@ struct CallState {
     tab: Tab,
     /// Those that it has not asked, and where another attempt might cost more than is left of what it may.
     too_dear: Vec<usize>,
-    /// Whether there were any of them, or one was not asked again for that, since its last attempt began.
+    /// Whether one was not asked for that since its last attempt began, though it was chosen: a second try, or a price that has changed.
+    is_again_too_dear: bool,
+    /// Whether its last pick found nobody for that.
     is_held_back: bool,
 }
 
@@ -277,6 +279,7 @@ impl Engine {
             answered_by: None,
             broken: None,
             too_dear: Vec::new(),
+            is_again_too_dear: false,
             is_held_back: false,
         };
         self.calls.insert(call, state);
@@ -300,6 +303,9 @@ impl Engine {
                     if matches!(picked, Picked::Nothing { .. }) {
                         picked = self.last_resort(&state, tier, draws.next(), now).unwrap_or(picked);
                     }
+                    // Where somebody was found, whatever stands in the way after that is no matter of cost.
+                    state.is_held_back = matches!(picked, Picked::Nothing { .. })
+                        && (state.is_again_too_dear || !state.too_dear.is_empty());
                     state.machine.on_pick(picked, now);
                 }
                 Step::Start { deployment, price, mode } => {

@@ -1,7 +1,8 @@
 //! What a call may cost: estimated before it is made, and held to.
 
+use http::{HeaderMap, StatusCode};
 use outrigger::{Answer, AnswerBody, CallError, Notice, Request, config::Price, config::Target};
-use sim::{Fault, When};
+use sim::{Fault, Step, When, World};
 
 use crate::support::*;
 
@@ -160,7 +161,8 @@ async fn a_refusal_leaves_room_for_another_attempt() {
     assert_eq!((harbour.count("us-east"), answer.attempts.len()), (1, 2));
 }
 
-/// **What runs is counted by its estimate.** Nobody is asked beside a silent place unless both may be paid. Fails if only bills count.
+/// **What runs is counted by its estimate.** Nobody is asked beside a silent place unless both may be paid, and the caller is told that this is
+/// why. Fails if only bills count, or a deadline's error hides it.
 #[tokio::test(start_paused = true)]
 async fn an_attempt_beside_a_silent_one_is_paid_beside_it() {
     for (times, total) in [(1.9, 1), (2.0, 2)] {
@@ -168,7 +170,43 @@ async fn an_attempt_beside_a_silent_one_is_paid_beside_it() {
         harbour.inject("us-east", Fault::Silent);
         let answered = ask(&harbour, request().max_cost(times * ONE)).await;
         assert_eq!((answered.is_ok(), harbour.total()), (total > 1, total), "{times}");
+        if let Err(error) = answered {
+            assert_eq!(error.code(), "deadline_exceeded");
+            assert!(error.to_string().contains("beyond the 0.0190"), "{error}");
+        }
     }
+}
+
+/// **Cost is named only where it is why nobody else was asked.** What could not be paid beside a silent place can be when that has failed without a
+/// bill; and where another could be paid, it is the budget that refuses it. Fails if what was once too dear is told to the end.
+#[tokio::test(start_paused = true)]
+async fn cost_is_not_named_where_something_else_held_the_call_back() {
+    let target = |model, price: f64| {
+        let mut target = Target::new("holysheep", model);
+        target.price = Some(Price::new(price, 10.0 * price));
+        target
+    };
+    let without_retries = |targets: &[Target]| {
+        let config = |world: &World| {
+            let mut config = config_with(world, targets.iter().cloned());
+            config.models[0].1.retry.budget = 0;
+            config
+        };
+        harbour_with(alike(), config, |builder| builder)
+    };
+    let harbour = without_retries(&[target("gpt-4.1", 1.0).regions(["us-east", "eu-west"])]);
+    harbour.client.cordon("holysheep", "eu-west", None);
+    let refusal = Step::Head { status: StatusCode::SERVICE_UNAVAILABLE, headers: HeaderMap::new() };
+    harbour.world.answer_next("us-east", vec![Step::Wait(secs(40)), refusal]).unwrap();
+    let error = ask(&harbour, request().max_cost(1.5 * ONE)).await.unwrap_err();
+    assert_eq!((harbour.total(), error.code()), (1, "upstream_exhausted"));
+    assert!(!error.to_string().contains("beyond"), "{error}");
+
+    let harbour = without_retries(&[target("gpt-4.1", 1.0), target("dear", 2.0).tier(1)]);
+    harbour.inject_everywhere(&Fault::Reset);
+    let error = ask(&harbour, request().max_cost(2.0 * ONE + 0.5 * RESET)).await.unwrap_err();
+    assert_eq!((harbour.total(), error.code()), (2, "upstream_exhausted"));
+    assert!(!error.to_string().contains("beyond"), "{error}");
 }
 
 /// **A second try at the same place is an attempt too.** Fails if it passes by what is asked before a pick.
@@ -210,4 +248,14 @@ async fn a_call_is_held_to_what_is_held_for_it_and_may_go_where_no_price_is_know
     let error = ask(&harbour, request().held_cost(0.02).max_cost(0.02)).await.unwrap_err();
     assert!(error.attempts().iter().all(|attempt| &*attempt.route.region == "eu-west"), "{error}");
     assert_eq!((harbour.count("us-east"), harbour.count("ap-southeast")), (0, 1));
+}
+
+/// **What is held below every price is told as that**, and not as if nobody were there. Fails if all are left out one by one.
+#[tokio::test(start_paused = true)]
+async fn what_is_held_below_every_price_is_too_little() {
+    let harbour = plain(&REGIONS);
+    let error = harbour.client.send(request().held_cost(0.5 * ONE)).await.unwrap_err();
+    assert_eq!((error.code(), harbour.total()), ("budget_exceeded", 0), "{error}");
+    let error = harbour.client.send(request().held_cost(0.5 * ONE).max_cost(1.0)).await.unwrap_err();
+    assert!(error.to_string().contains("and 0.0050"), "{error}");
 }
