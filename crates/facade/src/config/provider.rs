@@ -147,7 +147,7 @@ pub struct Region {
     pub headers: Vec<(String, Secret)>,
     /// Azure's `api-version`, which its paths below deployments need. Absent: none is sent.
     pub api_version: Option<String>,
-    /// PEM file of certificate authorities to trust instead of the system's.
+    /// PEM file of certificate authorities to trust instead of the system's: at most 1 MiB of UTF-8, comments included.
     pub ca_file: Option<PathBuf>,
     /// Which content of `ca_file` is meant: where this number is another one after a reload, connections are made anew, and trust
     /// what the file says by then. Reading a configuration from a file sets it.
