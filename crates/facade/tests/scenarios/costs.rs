@@ -197,7 +197,7 @@ async fn cost_is_not_named_where_something_else_held_the_call_back() {
     let harbour = without_retries(&[target("gpt-4.1", 1.0).regions(["us-east", "eu-west"])]);
     harbour.client.cordon("holysheep", "eu-west", None);
     let refusal = Step::Head { status: StatusCode::SERVICE_UNAVAILABLE, headers: HeaderMap::new() };
-    harbour.world.answer_next("us-east", vec![Step::Wait(secs(40)), refusal]).unwrap();
+    harbour.world.answer_next("us-east", vec![Step::Wait(secs(100)), refusal]).unwrap();
     let error = ask(&harbour, request().max_cost(1.5 * ONE)).await.unwrap_err();
     assert_eq!((harbour.total(), error.code()), (1, "upstream_exhausted"));
     assert!(!error.to_string().contains("beyond"), "{error}");
